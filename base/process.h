@@ -1,0 +1,44 @@
+/* What /proc and pidfds say of one process. A pid is only believed together with its start time or a pidfd. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* pidfd_open(2), close-on-exec. fd or -errno (-ESRCH: gone). */
+int pidfd_open_pid(pid_t pid);
+/* pidfd_send_signal(2). 0 or -errno (-ESRCH: gone). */
+int pidfd_signal(int pidfd, int signal);
+/* The pid a pidfd stands for, from /proc/self/fdinfo. > 0, -ESRCH when reaped, -EBADF when it is no pidfd. */
+pid_t pidfd_pid(int pidfd);
+/* Whether the process has ended (a zombie counts as ended): poll(2) for POLLIN. */
+bool pidfd_ended(int pidfd);
+
+typedef struct ProcessIdentity {
+        pid_t pid;
+        pid_t parent;
+        uint64_t start_ticks; /* /proc/PID/stat field 22, clock ticks since boot; with pid it names one process */
+        uid_t uid_real, uid_effective, uid_saved;
+        char state; /* R S D T Z X … */
+} ProcessIdentity;
+
+/* From /proc/PID/stat and status. 0 or -ESRCH, -errno. */
+int process_identity(pid_t pid, ProcessIdentity *ret);
+
+/* The comm, at most 15 bytes + NUL (TASK_COMM_LEN). 0 or -ESRCH. */
+int process_comm(pid_t pid, char ret_comm[static 16]);
+
+/* argv joined by blanks, capped at max_bytes; *ret_length the true length. 0 or -ESRCH. Caller frees. */
+int process_cmdline(pid_t pid, size_t max_bytes, char **ret, size_t *ret_length);
+
+/* RssAnon + RssShmem of /proc/PID/status, bytes: cheap, counts shared pages in every process. 0 or -ESRCH. */
+int process_rss(pid_t pid, uint64_t *ret_bytes);
+
+/* Pss_Anon + Pss_Shmem of /proc/PID/smaps_rollup, bytes: shared pages divided by sharers. 0, -ESRCH, -EACCES. */
+int process_pss(pid_t pid, uint64_t *ret_anon_bytes, uint64_t *ret_shmem_bytes, uint64_t *ret_file_bytes);
+
+/* The value of an environment variable at exec time, from /proc/PID/environ. 0, -ENOENT, -ESRCH, -EACCES. Caller frees. */
+int process_environment(pid_t pid, const char *name, char **ret);
+
+/* The v2 line ("0::/…") of /proc/PID/cgroup, the path only. 0 or -ESRCH. Caller frees. */
+int process_cgroup(pid_t pid, char **ret_path);
