@@ -1,0 +1,55 @@
+/*
+ * The serving side on sd-event: clients that are slow, stuck, flooding or lying cost only themselves.
+ *
+ * Per client: a bounded queue of outgoing packets, a bounded number of requests per wake-up, one list at a time which is
+ * continued only as the client reads. Never blocks.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "control/message.h"
+#include <systemd/sd-event.h>
+
+typedef struct Server Server;
+typedef struct Client Client;
+
+typedef struct Peer {
+        pid_t pid; /* SO_PEERCRED: of the process that connected */
+        uid_t uid;
+        gid_t gid;
+        int pidfd; /* owned by the client; opened at accept, -EBADF if the process was gone */
+} Peer;
+
+typedef struct ServerHandlers {
+        /* A request has come; the handler may take fds and body out of it. Answers with client_send(), now or later. */
+        void (*request)(Client *client, Message *message, void *userdata);
+        /* The client is about to be freed (hang-up, bad packet, queue overrun). Drop every pointer to it. */
+        void (*closed)(Client *client, void *userdata);
+        /* The queue has drained and client_more(client) was asked for: send the next rows. May be NULL. */
+        void (*more)(Client *client, void *userdata);
+} ServerHandlers;
+
+/* listen_fd (owned from here on) is a listening SEQPACKET socket. */
+int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, void *userdata, Server **ret);
+void server_free(Server *server);
+DEFINE_CLEANUP(Server *, server_free);
+size_t server_client_count(const Server *server);
+
+/* Binds and listens: the directory must exist; a stale socket file is replaced only if stale. 0, -EADDRINUSE, -errno. */
+int server_listen(const char *path, mode_t mode, int *ret_fd);
+
+/* A client over an fd that is already connected (a socketpair). */
+int server_add_client(Server *server, int fd, Client **ret);
+
+/*
+ * Queues a packet (sent at once if the socket takes it). fds are duplicated. 0, -ENOBUFS: the client reads too slowly and
+ * will be closed from the loop; -errno.
+ */
+int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds);
+/* Asks for handlers.more() as soon as the queue is empty. */
+void client_more(Client *client);
+/* Closes it from the loop, after what is queued has been sent. */
+void client_close(Client *client);
+const Peer *client_peer(const Client *client);
+void client_set_userdata(Client *client, void *userdata);
+void *client_userdata(const Client *client);
