@@ -1,13 +1,9 @@
-/* jansson with cleanup and checked getters. Integers beyond 2^63-1 ("infinity") travel as null. */
+/* jansson with checked getters (its own json_decrefp() is the cleanup). Integers beyond 2^63-1 ("infinity") travel as null. */
 #pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-static inline void json_decrefp(json_t **object) {
-        json_decref(*object);
-}
 
 /* null for UINT64_MAX, else an integer (capped at INT64_MAX). */
 json_t *json_from_u64(uint64_t value);

@@ -17,7 +17,7 @@ typedef struct Peer {
         pid_t pid; /* SO_PEERCRED: of the process that connected */
         uid_t uid;
         gid_t gid;
-        int pidfd; /* owned by the client; opened at accept, -EBADF if the process was gone */
+        int pidfd; /* owned by the client; opened at the first client_peer_pidfd(), -EBADF before */
 } Peer;
 
 typedef struct ServerHandlers {
@@ -51,5 +51,7 @@ void client_more(Client *client);
 /* Closes it from the loop, after what is queued has been sent. */
 void client_close(Client *client);
 const Peer *client_peer(const Client *client);
+/* A pidfd of the process that connected, borrowed; opened on demand and only believed while the connection lives. fd or -errno. */
+int client_peer_pidfd(Client *client);
 void client_set_userdata(Client *client, void *userdata);
 void *client_userdata(const Client *client);

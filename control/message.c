@@ -1,0 +1,157 @@
+/*
+ * Packets on a SOCK_SEQPACKET socket.
+ *
+ * Called by everything that talks.  The hard thing is what a hostile peer may send: a packet longer than
+ * announced, more fds than asked for, fds with a packet that is no JSON.  So the buffer has the full size, the
+ * control buffer has room for exactly MESSAGE_MAX_FDS, truncation of either is an error, and every fd that came
+ * is closed on each way out that does not hand it over.
+ */
+#include "control/message.h"
+
+#include "base/cleanup.h"
+#include <string.h>
+#include <sys/socket.h>
+
+static int set_member(json_t *object, const char *key, const char *text) {
+        return text ? json_object_set_new(object, key, json_from_text(text)) : 0;
+}
+
+static json_t *message_head(const char *key, const char *op) {
+        return json_pack("{s:i, s:s}", "v", MESSAGE_VERSION, key, op);
+}
+
+json_t *message_request(const char *op) {
+        return message_head("op", op);
+}
+
+json_t *message_reply(const char *op) {
+        _cleanup_(json_decrefp) json_t *reply = message_head("re", op);
+
+        if (!reply || json_object_set_new(reply, "ok", json_true()) < 0)
+                return NULL;
+        return TAKE_PTR(reply);
+}
+
+json_t *message_error(const char *op, const char *code, const char *message, const char *detail, const char *hint) {
+        _cleanup_(json_decrefp) json_t *reply = message_head("re", op);
+        _cleanup_(json_decrefp) json_t *error = json_object();
+
+        if (!reply || !error)
+                return NULL;
+        if (set_member(error, "code", code) < 0 || set_member(error, "message", message) < 0 ||
+                set_member(error, "detail", detail) < 0 || set_member(error, "hint", hint) < 0 ||
+                json_object_set_new(reply, "ok", json_false()) < 0 || json_object_set(reply, "error", error) < 0)
+                return NULL;
+        return TAKE_PTR(reply);
+}
+
+static void control_add_fds(struct msghdr *header, const int *fds, size_t n_fds) {
+        struct cmsghdr *c = CMSG_FIRSTHDR(header);
+
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+}
+
+int message_send(int fd, const json_t *body, const int *fds, size_t n_fds) {
+        _cleanup_(freep) char *text = json_to_text(body);
+        union {
+                char bytes[CMSG_SPACE(MESSAGE_MAX_FDS * sizeof(int))];
+                struct cmsghdr align;
+        } control = { 0 };
+        struct iovec part = { .iov_base = text };
+        struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
+
+        if (!text)
+                return -ENOMEM;
+        part.iov_len = strlen(text);
+        if (part.iov_len > MESSAGE_MAX_BYTES || n_fds > MESSAGE_MAX_FDS)
+                return -EMSGSIZE;
+        if (n_fds > 0) {
+                header.msg_control = control.bytes;
+                header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+                control_add_fds(&header, fds, n_fds);
+        }
+
+        for (;;) {
+                if (sendmsg(fd, &header, MSG_NOSIGNAL) >= 0)
+                        return 0;
+                if (errno != EINTR)
+                        return errno == ECONNRESET ? -EPIPE : -errno;
+        }
+}
+
+void message_deinit(Message *message) {
+        json_decref(message->body);
+        for (size_t i = 0; i < message->n_fds; i++)
+                (void)close_fd(message->fds[i]);
+        *message = MESSAGE_NONE;
+}
+
+int message_take_fd(Message *message, size_t i) {
+        int fd;
+
+        if (i >= message->n_fds)
+                return -EBADF;
+        fd = message->fds[i];
+        message->fds[i] = -EBADF;
+        return fd;
+}
+
+static void message_take_control(Message *message, struct msghdr *header) {
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+                if (c->cmsg_level != SOL_SOCKET)
+                        continue;
+                if (c->cmsg_type == SCM_RIGHTS) {
+                        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                        const int *fds = (const int *)(const void *)CMSG_DATA(c);
+
+                        for (size_t i = 0; i < n; i++)
+                                if (message->n_fds < MESSAGE_MAX_FDS)
+                                        message->fds[message->n_fds++] = fds[i];
+                                else
+                                        (void)close_fd(fds[i]);
+                } else if (c->cmsg_type == SCM_CREDENTIALS) {
+                        struct ucred who;
+
+                        memcpy(&who, CMSG_DATA(c), sizeof(who));
+                        message->pid = who.pid;
+                        message->uid = who.uid;
+                }
+        }
+}
+
+int message_receive(int fd, Message *ret) {
+        _cleanup_(freep) char *buffer = malloc(MESSAGE_MAX_BYTES);
+        _cleanup_(message_deinit) Message message = MESSAGE_NONE;
+        union {
+                char bytes[CMSG_SPACE(MESSAGE_MAX_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+                struct cmsghdr align;
+        } control;
+        struct iovec part = { .iov_base = buffer, .iov_len = MESSAGE_MAX_BYTES };
+        struct msghdr header = { .msg_iov = &part,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof(control.bytes) };
+        ssize_t n;
+
+        if (!buffer)
+                return -ENOMEM;
+        do {
+                n = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
+        } while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == ECONNRESET ? MESSAGE_E_CLOSED : -errno;
+        message_take_control(&message, &header);
+        if (n == 0)
+                return MESSAGE_E_CLOSED;
+        if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+                return MESSAGE_E_BAD;
+        message.body = json_loadb(buffer, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(message.body))
+                return MESSAGE_E_BAD;
+        *ret = message;
+        message = MESSAGE_NONE;
+        return 0;
+}
