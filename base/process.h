@@ -28,17 +28,30 @@ int process_identity(pid_t pid, ProcessIdentity *ret);
 /* The comm, at most 15 bytes + NUL (TASK_COMM_LEN). 0 or -ESRCH. */
 int process_comm(pid_t pid, char ret_comm[static 16]);
 
-/* argv joined by blanks, capped at max_bytes; *ret_length the true length. 0 or -ESRCH. Caller frees. */
+/* argv joined by blanks, capped at max_bytes; *ret_length (or NULL) the true length. "" for zombies. 0 or -ESRCH. Caller frees. */
 int process_cmdline(pid_t pid, size_t max_bytes, char **ret, size_t *ret_length);
 
 /* RssAnon + RssShmem of /proc/PID/status, bytes: cheap, counts shared pages in every process. 0 or -ESRCH. */
 int process_rss(pid_t pid, uint64_t *ret_bytes);
 
-/* Pss_Anon + Pss_Shmem of /proc/PID/smaps_rollup, bytes: shared pages divided by sharers. 0, -ESRCH, -EACCES. */
+/* Pss_Anon + Pss_Shmem of /proc/PID/smaps_rollup, bytes: shared pages divided by sharers. 0, -ESRCH (zombies too), -EACCES,
+ * -EOPNOTSUPP without these fields. */
 int process_pss(pid_t pid, uint64_t *ret_anon_bytes, uint64_t *ret_shmem_bytes, uint64_t *ret_file_bytes);
 
 /* The value of an environment variable at exec time, from /proc/PID/environ. 0, -ENOENT, -ESRCH, -EACCES. Caller frees. */
 int process_environment(pid_t pid, const char *name, char **ret);
 
-/* The v2 line ("0::/…") of /proc/PID/cgroup, the path only. 0 or -ESRCH. Caller frees. */
+/* The v2 line ("0::/…") of /proc/PID/cgroup, the path only (of a zombie maybe with " (deleted)"). 0, -ESRCH, -ENODATA without
+ * such a line. Caller frees. */
 int process_cgroup(pid_t pid, char **ret_path);
+
+/* The texts of these files, parsed; the process_* above read them. 0 or -EINVAL. */
+
+/* /proc/PID/stat: fills pid, parent, state, start_ticks. The name may hold blanks, parentheses and newlines. */
+int process_parse_stat(const char *text, ProcessIdentity *ret);
+/* The "Uid:" line of /proc/PID/status: fills the uids. */
+int process_parse_uids(const char *text, ProcessIdentity *ret);
+/* "Key:   123 kB" of status and smaps_rollup, in bytes. -ENOENT without that line. */
+int process_parse_kib(const char *text, const char *key, uint64_t *ret_bytes);
+/* /proc/PID/cgroup: the path of the v2 line. -ENODATA without it. Caller frees. */
+int process_parse_cgroup(const char *text, char **ret_path);

@@ -1,0 +1,354 @@
+/*
+ * What the kernel says of one process: pidfds, and the files of /proc/PID (proc(5)).
+ *
+ * Called by adoption and the sampler for processes that may end at any moment, so "gone" is -ESRCH everywhere and
+ * never an accident. The hard thing is that a pid may name another process between two reads. All files of one call
+ * are therefore read through one fd of the directory /proc/PID: that fd stands for the process, not for the number,
+ * and answers ESRCH or ENOENT once the process is gone, even if the number has a new owner.
+ *
+ * The texts are parsed apart from the reading, so that tests can feed them. In stat the name stands in parentheses
+ * and may hold blanks, parentheses and newlines itself: only the last ')' ends it. In status it is escaped.
+ */
+#include "base/process.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/parse.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+
+#define PROC_TEXT_MAX_BYTES ((size_t)64 * 1024)  /* stat, status, smaps_rollup: a few KiB */
+#define CGROUP_MAX_BYTES    ((size_t)256 * 1024) /* one PATH_MAX per v1 hierarchy, at most a few dozen of them */
+#define ARGUMENTS_MAX_BYTES                                                                       \
+        ((size_t)8 * 1024 * 1024) /* the kernel stops at 6 MiB of argv and environment, execve(2) \
+                                   */
+#define STAT_START_TIME_FIELD 22
+
+int pidfd_open_pid(pid_t pid) {
+        int fd = pidfd_open(pid, 0);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int pidfd_signal(int pidfd, int signal) {
+        return pidfd_send_signal(pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+pid_t pidfd_pid(int pidfd) {
+        _cleanup_(freep) char *path = NULL, *text = NULL;
+        const char *line;
+        long pid;
+        int r;
+
+        path = text_printf("/proc/self/fdinfo/%d", pidfd);
+        if (!path)
+                return -ENOMEM;
+        r = file_read_at(AT_FDCWD, path, PROC_TEXT_MAX_BYTES, &text, NULL);
+        if (r < 0)
+                return r == -ENOENT ? -EBADF : r;
+        line = strstr(text, "\nPid:\t");
+        if (!line)
+                return -EBADF;
+        pid = strtol(line + strlen("\nPid:\t"), NULL, 10);
+        /* -1 when reaped, 0 when it lives in a pid namespace we cannot see into. */
+        return pid > 0 && pid <= INT_MAX ? (pid_t)pid : -ESRCH;
+}
+
+bool pidfd_ended(int pidfd) {
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+        return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+}
+
+/* fd of /proc/PID; -ESRCH when there is no such process. */
+static int process_open(pid_t pid) {
+        _cleanup_(freep) char *path = text_printf("/proc/%d", (int)pid);
+        int fd;
+
+        if (!path)
+                return -ENOMEM;
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? -ESRCH : -errno;
+        return fd;
+}
+
+static int process_read(int dir, const char *name, size_t max_bytes, char **ret, size_t *ret_size) {
+        int r = file_read_at(dir, name, max_bytes, ret, ret_size);
+
+        return r == -ENOENT ? -ESRCH : r;
+}
+
+static int process_read_text(pid_t pid, const char *name, size_t max_bytes, char **ret, size_t *ret_size) {
+        _cleanup_(close_fdp) int dir = process_open(pid);
+
+        return dir < 0 ? dir : process_read(dir, name, max_bytes, ret, ret_size);
+}
+
+/* The next decimal number after blanks, and where it ends. */
+static int next_u64(const char **text, uint64_t *ret) {
+        const char *p = *text + strspn(*text, " \t");
+        char *end;
+
+        if (!isdigit((unsigned char)*p))
+                return -EINVAL;
+        errno = 0;
+        *ret = strtoull(p, &end, 10);
+        if (errno != 0)
+                return -errno;
+        *text = end;
+        return 0;
+}
+
+static int next_word(const char **text) {
+        const char *p = *text + strspn(*text, " ");
+
+        if (*p == '\0' || *p == '\n')
+                return -EINVAL;
+        *text = p + strcspn(p, " \n");
+        return 0;
+}
+
+int process_parse_stat(const char *text, ProcessIdentity *ret) {
+        const char *p = text, *name = strchr(text, '('), *end = strrchr(text, ')');
+        uint64_t pid, parent, start;
+
+        if (!name || !end || end < name || next_u64(&p, &pid) < 0 || strncmp(p, " (", 2) != 0 || pid > INT_MAX)
+                return -EINVAL;
+        p = end + 1;
+        if (p[0] != ' ' || !isalpha((unsigned char)p[1]) || p[2] != ' ')
+                return -EINVAL;
+        ret->state = p[1];
+        p += 2;
+        if (next_u64(&p, &parent) < 0 || parent > INT_MAX)
+                return -EINVAL;
+        for (int field = 5; field < STAT_START_TIME_FIELD; field++)
+                if (next_word(&p) < 0)
+                        return -EINVAL;
+        if (next_u64(&p, &start) < 0)
+                return -EINVAL;
+        ret->pid = (pid_t)pid;
+        ret->parent = (pid_t)parent;
+        ret->start_ticks = start;
+        return 0;
+}
+
+/* Behind "Key:" at the start of a line; NULL when there is no such line. */
+static const char *find_field(const char *text, const char *key) {
+        size_t length = strlen(key);
+
+        for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+                if (strncmp(line, key, length) == 0 && line[length] == ':')
+                        return line + length + 1;
+        return NULL;
+}
+
+int process_parse_uids(const char *text, ProcessIdentity *ret) {
+        const char *p = find_field(text, "Uid");
+        uint64_t uid[3];
+
+        if (!p)
+                return -EINVAL;
+        for (size_t i = 0; i < ELEMENTSOF(uid); i++)
+                if (next_u64(&p, &uid[i]) < 0 || uid[i] > UINT32_MAX)
+                        return -EINVAL;
+        ret->uid_real = (uid_t)uid[0];
+        ret->uid_effective = (uid_t)uid[1];
+        ret->uid_saved = (uid_t)uid[2];
+        return 0;
+}
+
+int process_parse_kib(const char *text, const char *key, uint64_t *ret_bytes) {
+        const char *p = find_field(text, key);
+        uint64_t kib;
+
+        if (!p)
+                return -ENOENT;
+        if (next_u64(&p, &kib) < 0 || strncmp(p, " kB", 3) != 0 ||
+                __builtin_mul_overflow(kib, (uint64_t)1024, ret_bytes))
+                return -EINVAL;
+        return 0;
+}
+
+int process_identity(pid_t pid, ProcessIdentity *ret) {
+        _cleanup_(freep) char *stat = NULL, *status = NULL;
+        _cleanup_(close_fdp) int dir = process_open(pid);
+        ProcessIdentity identity = { 0 };
+        int r;
+
+        if (dir < 0)
+                return dir;
+        r = process_read(dir, "stat", PROC_TEXT_MAX_BYTES, &stat, NULL);
+        if (r < 0)
+                return r;
+        r = process_read(dir, "status", PROC_TEXT_MAX_BYTES, &status, NULL);
+        if (r < 0)
+                return r;
+        r = process_parse_stat(stat, &identity);
+        if (r < 0)
+                return r;
+        r = process_parse_uids(status, &identity);
+        if (r < 0)
+                return r;
+        *ret = identity;
+        return 0;
+}
+
+int process_comm(pid_t pid, char ret_comm[static 16]) {
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        int r;
+
+        r = process_read_text(pid, "comm", PROC_TEXT_MAX_BYTES, &text, &size);
+        if (r < 0)
+                return r;
+        /* The newline at the end is proc's, another one is part of the name; kernel threads have longer names. */
+        if (size > 0 && text[size - 1] == '\n')
+                size--;
+        size = MIN_OF(size, (size_t)15);
+        memcpy(ret_comm, text, size);
+        ret_comm[size] = '\0';
+        return 0;
+}
+
+/*
+ * Keeps the first bytes of cmdline and counts the rest. A process can point the kernel at any part of its memory as its
+ * arguments (PR_SET_MM_MAP), so neither memory nor time may depend on what it says.
+ */
+static int read_arguments(int fd, char *head, size_t head_bytes, size_t *ret_kept, size_t *ret_length) {
+        char chunk[4096];
+        size_t offset = 0, length = 0;
+
+        while (offset < ARGUMENTS_MAX_BYTES) {
+                ssize_t n = read(fd, chunk, sizeof(chunk));
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                for (ssize_t i = 0; i < n; i++, offset++) {
+                        if (offset < head_bytes)
+                                head[offset] = chunk[i] ? chunk[i] : ' ';
+                        /* One NUL ends the last argument; programs that overwrite their title leave many. */
+                        if (chunk[i])
+                                length = offset + 1;
+                }
+        }
+        *ret_kept = MIN_OF(length, head_bytes);
+        *ret_length = length;
+        return 0;
+}
+
+int process_cmdline(pid_t pid, size_t max_bytes, char **ret, size_t *ret_length) {
+        _cleanup_(freep) char *head = NULL;
+        _cleanup_(close_fdp) int dir = process_open(pid), fd = -EBADF;
+        size_t kept, length;
+        int r;
+
+        if (dir < 0)
+                return dir;
+        fd = openat(dir, "cmdline", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? -ESRCH : -errno;
+        head = malloc(max_bytes + 1);
+        if (!head)
+                return -ENOMEM;
+        r = read_arguments(fd, head, max_bytes, &kept, &length);
+        if (r < 0)
+                return r;
+        head[kept] = '\0';
+        *ret = TAKE_PTR(head);
+        if (ret_length)
+                *ret_length = length;
+        return 0;
+}
+
+int process_rss(pid_t pid, uint64_t *ret_bytes) {
+        _cleanup_(freep) char *text = NULL;
+        uint64_t anon = 0, shmem = 0;
+        int r;
+
+        r = process_read_text(pid, "status", PROC_TEXT_MAX_BYTES, &text, NULL);
+        if (r < 0)
+                return r;
+        /* Zombies and kernel threads have no memory and no such lines. */
+        r = process_parse_kib(text, "RssAnon", &anon);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = process_parse_kib(text, "RssShmem", &shmem);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        *ret_bytes = anon + shmem;
+        return 0;
+}
+
+int process_pss(pid_t pid, uint64_t *ret_anon_bytes, uint64_t *ret_shmem_bytes, uint64_t *ret_file_bytes) {
+        _cleanup_(close_fdp) int dir = process_open(pid);
+        _cleanup_(freep) char *text = NULL;
+        uint64_t anon, shmem, file;
+        int r;
+
+        if (dir < 0)
+                return dir;
+        r = file_read_at(dir, "smaps_rollup", PROC_TEXT_MAX_BYTES, &text, NULL);
+        /* A kernel without the file must not look like a process that is gone. */
+        if (r == -ENOENT)
+                return faccessat(dir, "stat", F_OK, 0) == 0 ? -EOPNOTSUPP : -ESRCH;
+        if (r < 0)
+                return r;
+        if (process_parse_kib(text, "Pss_Anon", &anon) < 0 || process_parse_kib(text, "Pss_Shmem", &shmem) < 0 ||
+                process_parse_kib(text, "Pss_File", &file) < 0)
+                return -EOPNOTSUPP;
+        *ret_anon_bytes = anon;
+        *ret_shmem_bytes = shmem;
+        *ret_file_bytes = file;
+        return 0;
+}
+
+int process_environment(pid_t pid, const char *name, char **ret) {
+        _cleanup_(freep) char *text = NULL;
+        size_t size, length = strlen(name);
+        int r;
+
+        r = process_read_text(pid, "environ", ARGUMENTS_MAX_BYTES, &text, &size);
+        if (r < 0)
+                return r;
+        for (const char *p = text; p < text + size; p += strlen(p) + 1)
+                if (strncmp(p, name, length) == 0 && p[length] == '=') {
+                        char *value = strdup(p + length + 1);
+
+                        if (!value)
+                                return -ENOMEM;
+                        *ret = value;
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+int process_parse_cgroup(const char *text, char **ret_path) {
+        const char *path = find_field(text, "0:");
+        char *copy;
+
+        if (!path)
+                return -ENODATA;
+        copy = strndup(path, strcspn(path, "\n"));
+        if (!copy)
+                return -ENOMEM;
+        *ret_path = copy;
+        return 0;
+}
+
+int process_cgroup(pid_t pid, char **ret_path) {
+        _cleanup_(freep) char *text = NULL;
+        int r = process_read_text(pid, "cgroup", CGROUP_MAX_BYTES, &text, NULL);
+
+        return r < 0 ? r : process_parse_cgroup(text, ret_path);
+}
