@@ -33,7 +33,7 @@ typedef struct Limits {
         uint64_t cpu_centi; /* hundredths of a CPU, cpu.max; UINT64_MAX none */
 } Limits;
 
-/* What the kernel kept, bit by bit. */
+/* What the kernel kept, bit by bit. What was "max" is kept, but memory: that bit says whether memory.max exists. */
 typedef struct LimitsKept {
         bool memory, memory_high, swap, oom_group, pids, cpu;
         uint64_t memory_bytes; /* as read back (rounded to pages); UINT64_MAX when not kept */
@@ -47,11 +47,13 @@ int group_open(int parent_fd, const char *name, Group *ret);
 void group_deinit(Group *group);
 
 /*
- * memory.max, memory.high, memory.swap.max, memory.oom.group=1, pids.max, cpu.max; memory.max is read back. A missing controller is
- * no error: its bit in *ret_kept is false and the caller says so. 0, GROUP_E_GONE, -errno (EINVAL, EACCES) of a
- * file that exists and refused.
+ * memory.max, memory.high, memory.swap.max, memory.oom.group=1, pids.max, cpu.max of a fresh group; memory.max is read back.
+ * A missing controller is no error: its bit in *ret_kept is false and the caller says so. 0, GROUP_E_GONE, -errno
+ * (EINVAL, EACCES) of a file that exists and refused.
  */
 int group_set_limits(const Group *group, const Limits *limits, LimitsKept *ret_kept);
+/* The same for a group that has had limits already: "max" is written too. Lowering memory.max reclaims, and may kill, before it returns. */
+int group_change_limits(const Group *group, const Limits *limits, LimitsKept *ret_kept);
 
 /* Writes pid into cgroup.procs (0 is the caller). Costs an RCU grace period. 0, -ESRCH, -EACCES, GROUP_E_GONE. */
 int group_attach(const Group *group, pid_t pid);
@@ -74,7 +76,8 @@ int group_each_process(const Group *group, GroupProcessFunc func, void *userdata
  * One sweep of a signal to every process of the group and below it, by pidfd whose membership is checked again after
  * the open; then SIGCONT for those stopped; thaws the group and frozen sub-cgroups. Repeats until a sweep finds no process
  * that it has not signalled, at most GROUP_SWEEPS_MAX times (a fork bomb outruns it; the grace bounds that).
- * *ret_signalled: processes reached. 0, GROUP_E_GONE, -errno.
+ * *ret_signalled: processes reached. 0, GROUP_E_GONE, -errno; a refusal (-EPERM: a set-uid program in a user's tree) is
+ * returned after all others have been signalled.
  */
 #define GROUP_SWEEPS_MAX 8
 int group_signal(const Group *group, int signal, size_t *ret_signalled);
@@ -85,8 +88,8 @@ int group_kill(const Group *group);
 int group_open_kill_fd(const Group *group);
 
 /*
- * rmdir of the group and all below it, bottom-up, also of sub-cgroups of mode 000; names in keep (NULL-terminated, may be NULL)
- * directly below are not touched. 0 (also when already gone), GROUP_E_BUSY: processes or a straggling rmdir, try again; -errno.
+ * rmdir of the group and all below it, bottom-up, also of sub-cgroups of mode 000. Sub-cgroups without processes go even when
+ * the group itself cannot. 0 (also when already gone), GROUP_E_BUSY: processes or a straggling rmdir, try again; -errno.
  */
 int group_remove(const Group *group);
 
