@@ -38,13 +38,15 @@
                 _v;                                                                                \
         })
 
-/* Declares `static inline void funcp(type *p)`, the cleanup form of func(). */
+/* Declares `static inline void funcp(type *p)`, the cleanup form of func(). A type takes no parentheses. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define DEFINE_CLEANUP(type, func)                                                                 \
         static inline void func##p(type *p) {                                                      \
                 if (*p)                                                                            \
                         func(*p);                                                                  \
         }                                                                                          \
         struct cleanup_swallows_semicolon_##func
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void freep(void *p) {
         free(*(void **)p);

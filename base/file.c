@@ -31,7 +31,7 @@ static ssize_t read_retry(int fd, void *buffer, size_t size) {
         do
                 n = read(fd, buffer, size);
         while (n < 0 && errno == EINTR);
-        return n < 0 ? -errno : n;
+        return n;
 }
 
 /* Reads until end of file. A byte more than allowed is asked for, to tell "full" from "too large". */
@@ -53,7 +53,7 @@ static int read_all(int fd, size_t max_bytes, char **ret, size_t *ret_size) {
                 }
                 n = read_retry(fd, text + size, room - size);
                 if (n < 0)
-                        return (int)n;
+                        return -errno;
                 if (n == 0)
                         break;
                 size += (size_t)n;
@@ -69,7 +69,7 @@ static int read_all(int fd, size_t max_bytes, char **ret, size_t *ret_size) {
 
 int file_read_at(int dir, const char *name, size_t max_bytes, char **ret, size_t *ret_size) {
         _cleanup_(close_fdp) int fd = -EBADF;
-        size_t size;
+        size_t size = 0;
         int r;
 
         if (max_bytes >= SIZE_MAX / 4)
@@ -87,7 +87,7 @@ int file_read_at(int dir, const char *name, size_t max_bytes, char **ret, size_t
 
 int file_read_u64_at(int dir, const char *name, uint64_t *ret) {
         _cleanup_(freep) char *text = NULL;
-        size_t size;
+        size_t size = 0;
         int r;
 
         r = file_read_at(dir, name, NUMBER_MAX_BYTES, &text, &size);
@@ -153,27 +153,13 @@ static int write_all(int fd, const char *data, size_t size) {
         return 0;
 }
 
-/* A new file beside name, so that rename(2) stays within one file system. */
-static int open_temporary(int dir, const char *name, char **ret_temporary) {
-        for (int i = 0; i < TEMPORARY_TRIES; i++) {
-                _cleanup_(freep) char *temporary = NULL;
-                uint64_t nonce;
-                int fd;
+/* A name beside name, so that rename(2) stays within one file system; random, so that writers do not collide. */
+static char *temporary_name(const char *name) {
+        uint64_t nonce;
 
-                if (getrandom(&nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce))
-                        return -EIO;
-                temporary = text_printf("%s.%016" PRIx64, name, nonce);
-                if (!temporary)
-                        return -ENOMEM;
-                fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-                if (fd >= 0) {
-                        *ret_temporary = TAKE_PTR(temporary);
-                        return fd;
-                }
-                if (errno != EEXIST)
-                        return -errno;
-        }
-        return -EEXIST;
+        if (getrandom(&nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce))
+                return NULL;
+        return text_printf("%s.%016" PRIx64, name, nonce);
 }
 
 /* Makes the rename itself durable. Not every file system can (EINVAL): then nothing better exists. */
@@ -204,13 +190,15 @@ static int fill(int fd, const void *data, size_t size, mode_t mode) {
 }
 
 int file_replace_at(int dir, const char *name, const void *data, size_t size, mode_t mode) {
-        _cleanup_(freep) char *temporary = NULL;
+        _cleanup_(freep) char *temporary = temporary_name(name);
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
 
-        fd = open_temporary(dir, name, &temporary);
+        if (!temporary)
+                return -ENOMEM;
+        fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
-                return fd;
+                return -errno;
         r = fill(fd, data, size, mode);
         if (r == 0 && renameat(dir, temporary, dir, name) < 0)
                 r = -errno;

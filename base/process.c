@@ -250,7 +250,7 @@ static int read_arguments(int fd, char *head, size_t head_bytes, size_t *ret_kep
 int process_cmdline(pid_t pid, size_t max_bytes, char **ret, size_t *ret_length) {
         _cleanup_(freep) char *head = NULL;
         _cleanup_(close_fdp) int dir = process_open(pid), fd = -EBADF;
-        size_t kept, length;
+        size_t kept = 0, length = 0;
         int r;
 
         if (dir < 0)
