@@ -23,7 +23,6 @@
 
 #define READ_FIRST_BYTES ((size_t)4096) /* one page holds nearly every kernel file */
 #define NUMBER_MAX_BYTES 64             /* a decimal number and a newline, with room to notice that it is none */
-#define TEMPORARY_TRIES  8              /* random names do not collide; a bound, so that nothing can loop here */
 
 static ssize_t read_retry(int fd, void *buffer, size_t size) {
         ssize_t n;
@@ -86,16 +85,19 @@ int file_read_at(int dir, const char *name, size_t max_bytes, char **ret, size_t
 }
 
 int file_read_u64_at(int dir, const char *name, uint64_t *ret) {
-        _cleanup_(freep) char *text = NULL;
-        size_t size = 0;
-        int r;
+        _cleanup_(close_fdp) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        char text[NUMBER_MAX_BYTES];
+        ssize_t n;
 
-        r = file_read_at(dir, name, NUMBER_MAX_BYTES, &text, &size);
-        if (r < 0)
-                return r == -EFBIG ? -EINVAL : r;
-        if (size > 0 && text[size - 1] == '\n')
-                text[--size] = '\0';
-        if (strlen(text) != size)
+        if (fd < 0)
+                return -errno;
+        n = read_retry(fd, text, sizeof(text) - 1);
+        if (n < 0)
+                return -errno;
+        if (n > 0 && text[n - 1] == '\n')
+                n--;
+        text[n] = '\0';
+        if (strlen(text) != (size_t)n)
                 return -EINVAL;
         if (strcmp(text, "max") == 0) {
                 *ret = UINT64_MAX;
