@@ -1,14 +1,20 @@
 /*
- * Process 1 of the guest that runs without systemd: mounts what a program may expect, starts one child, reaps.
+ * Process 1 of the guest, or what comes before it. Compiled static by tests/vm/image, started by the kernel as
+ * rdinit=/vm-init; what it is to be stands in SCIDEX_VM_INIT, which the kernel passes on from its command line.
  *
- * Compiled static by tests/vm/image and started by the kernel as rdinit=/bare-init. The child, run-command, is the same
- * one that the systemd guest starts from a unit; it reports to the host itself and the host then ends the machine.
+ * systemd: starts the second processor and becomes systemd. bare: does the same, mounts what a program may expect, starts
+ * one child, reaps. The child, run-command, is the one that systemd starts from a unit; it reports to the host itself
+ * and the host then ends the machine.
  *
- * The hard thing is only to be a faithful process 1: tests of orphans hand us processes of every kind, and a zombie
- * that nobody collects would look like a leak of scidex. So there is one loop and it waits for anything.
+ * Why the second processor comes so late (maxcpus=1): the kernel patches its own code while it initialises, and
+ * qemu before 8.1 may then run a stale copy on another processor, an int3 oops in one boot of fifteen on 6.12.
+ *
+ * The hard thing of the bare init is to be a faithful process 1: tests of orphans hand it processes of every kind, and
+ * a zombie that nobody collects would look like a leak of scidex. So there is one loop and it waits for anything.
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +28,8 @@
 #include <unistd.h>
 
 #define RUN_COMMAND "/scidex/tests/vm/guest/run-command"
+#define SYSTEMD "/lib/systemd/systemd"
+#define SECOND_PROCESSOR "/sys/devices/system/cpu/cpu1/online"
 
 static const struct {
         const char *source, *target, *type, *options;
@@ -44,8 +52,30 @@ static void mount_all(void)
                 (void) mkdir(mounts[i].target, 0755);
                 if (mount(mounts[i].source, mounts[i].target, mounts[i].type, mounts[i].flags, mounts[i].options) < 0
                     && errno != EBUSY)
-                        fprintf(stderr, "bare-init: mount %s: %s\n", mounts[i].target, strerror(errno));
+                        fprintf(stderr, "vm-init: mount %s: %s\n", mounts[i].target, strerror(errno));
         }
+}
+
+static void start_second_processor(void)
+{
+        int fd = open(SECOND_PROCESSOR, O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, "1", 1) < 0)
+                perror("vm-init: " SECOND_PROCESSOR);
+        if (fd >= 0)
+                close(fd);
+}
+
+/* systemd mounts everything itself, and better: it finds only what it expects to find. */
+static void become_systemd(void)
+{
+        if (mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+                perror("vm-init: /sys");
+        start_second_processor();
+        (void) umount("/sys");
+        execl(SYSTEMD, SYSTEMD, (char *) NULL);
+        perror("vm-init: " SYSTEMD);
+        _exit(127);
 }
 
 /* The HTTP server of scidex listens on 127.0.0.1, which does not exist before the interface is up. */
@@ -55,7 +85,7 @@ static void loopback_up(void)
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
         if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-                perror("bare-init: lo");
+                perror("vm-init: lo");
         if (fd >= 0)
                 close(fd);
 }
@@ -68,18 +98,23 @@ static pid_t start_command(void)
                 return pid;
         setsid();
         execl(RUN_COMMAND, RUN_COMMAND, (char *) NULL);
-        perror("bare-init: " RUN_COMMAND);
+        perror("vm-init: " RUN_COMMAND);
         _exit(127);
 }
 
 int main(void)
 {
+        const char *kind = getenv("SCIDEX_VM_INIT");
         pid_t command;
 
+        if (kind && strcmp(kind, "systemd") == 0)
+                become_systemd();
+
         mount_all();
+        start_second_processor();
         loopback_up();
         if (sethostname("scidex-vm", strlen("scidex-vm")) < 0)
-                perror("bare-init: hostname");
+                perror("vm-init: hostname");
         setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
         setenv("HOME", "/root", 1);
         setenv("LANG", "C.UTF-8", 1);
