@@ -27,7 +27,7 @@
 
 static const char *const controllers_wanted[] = { "memory", "pids", "cpu" };
 
-static bool has_word(const char *text, const char *word) {
+bool text_has_word(const char *text, const char *word) {
         size_t length = strlen(word);
 
         for (const char *at = text; (at = strstr(at, word)); at += length)
@@ -38,7 +38,8 @@ static bool has_word(const char *text, const char *word) {
 
 typedef int (*ControllerFunc)(int group_fd, const char *name, void *userdata);
 
-/* Calls func for each wanted controller that the group has and its children have not. */
+/* Calls func for each wanted controller that the group has and its children have not; the first failure is returned at
+ * the end. */
 static int each_lacking(int group_fd, ControllerFunc func, void *userdata) {
         _cleanup_(freep) char *has = NULL, *enabled = NULL;
         int r = file_read_at(group_fd, "cgroup.controllers", CONTROLLERS_TEXT_MAX, &has, NULL);
@@ -48,13 +49,14 @@ static int each_lacking(int group_fd, ControllerFunc func, void *userdata) {
         if (r < 0)
                 return group_result(group_fd, r);
         for (size_t i = 0; i < ELEMENTSOF(controllers_wanted); i++) {
-                if (!has_word(has, controllers_wanted[i]) || has_word(enabled, controllers_wanted[i]))
+                int one;
+
+                if (!text_has_word(has, controllers_wanted[i]) || text_has_word(enabled, controllers_wanted[i]))
                         continue;
-                r = func(group_fd, controllers_wanted[i], userdata);
-                if (r < 0)
-                        return r;
+                one = func(group_fd, controllers_wanted[i], userdata);
+                r = r < 0 ? r : one;
         }
-        return 0;
+        return r;
 }
 
 static int enable_one(int group_fd, const char *name, void *userdata) {

@@ -14,6 +14,7 @@ typedef enum HostKind {
 typedef struct HostFacts {
         HostKind kind;
         char *mount;              /* owned; mount point of cgroup2, NULL with HOST_NO_CGROUP2 */
+        char *mount_root;         /* owned; the part of the hierarchy that the mount shows, "/" if all (mountinfo) */
         bool mount_writable;      /* not mounted read-only and writable by us (access(2)) */
         bool mount_is_namespaced; /* the mount's root is a cgroup namespace's, not the hierarchy's: a container */
         bool memory, pids, cpu, io; /* in the v2 root's cgroup.controllers */

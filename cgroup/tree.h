@@ -26,7 +26,8 @@ typedef struct Tree {
         char *cgroup;    /* owned; the same as seen in /proc/PID/cgroup, "/…" */
         int fd;          /* owned; holds the flock */
         char *unit;      /* owned; the scope's name, else NULL */
-        void *bus;       /* owned; sd_bus* of the manager that owns the scope, else NULL */
+        void *bus;       /* owned; sd_bus* of the manager that owns the scope, NULL when none is kept open */
+        bool made;       /* the directory is ours to remove */
         bool memory, pids, cpu; /* controllers the groups have */
 } Tree;
 
@@ -39,12 +40,14 @@ typedef struct TreeError {
 /*
  * Finds or makes the tree, moves the calling process into the leaf `supervisor` where it would stand in the way, enables the
  * controllers once, takes the flock. scope_name, e.g. "scidex.scope", is used with systemd; a scope of that name that already
- * exists is adopted. 0; -EBUSY another supervisor holds the flock; -errno. TREE_NONE is success, with *ret_error saying why.
+ * exists is adopted. 0; -EBUSY another supervisor holds the flock; -EINVAL a $SCIDEX_TREE that is none; -errno. TREE_NONE is
+ * success, with *ret_error saying why; so is a tree without all controllers, then *ret_error says what refused (if
+ * something did). *ret_error is set in every case, to be freed by the caller.
  */
 int tree_open(const HostFacts *host, const char *scope_name, Tree *ret, TreeError *ret_error);
 void tree_deinit(Tree *tree);
 void tree_error_deinit(TreeError *error);
-/* Removes the tree's directory if it holds nothing any more (not a scope's: systemd does). */
+/* Removes the tree's directory if we made it and it holds nothing any more (not a scope's: systemd does). */
 void tree_remove_if_empty(Tree *tree);
 
 /*
@@ -54,5 +57,8 @@ void tree_remove_if_empty(Tree *tree);
 int tree_attach(Tree *tree, const char *name, pid_t pid);
 
 typedef int (*TreeGroupFunc)(int parent_fd, const char *name, void *userdata);
-/* Calls func for each group directory directly below the directory parent_fd (the leaf `supervisor` left out). */
+/*
+ * Calls func for each group directory directly below the directory parent_fd (the leaf `supervisor` left out). Names can be gone
+ * when func opens them. A non-zero return of func ends it and is returned.
+ */
 int tree_each_group(int parent_fd, TreeGroupFunc func, void *userdata);
