@@ -92,6 +92,7 @@ static void terminal_sequences_become_hex(void **state) {
 }
 
 static void marks_of_direction_become_hex(void **state) {
+        /* NOLINTNEXTLINE(misc-misleading-bidirectional): that it misleads is the point */
         assert_escaped("a\u202etxt.exe", "a\\xe2\\x80\\xaetxt.exe");
         assert_escaped("\u061c", "\\xd8\\x9c");
 }

@@ -46,12 +46,11 @@ static void ids_sort_in_the_order_made_when_the_clock_is_set_back(void **state) 
 /* Runs last: it moves the counter of this process far ahead. */
 static void the_first_48_bits_are_milliseconds(void **state) {
         Uuid id = uuid_new(LATE + 123456);
-        unsigned msec_high, msec_low;
-        uint64_t msec;
+        char expected[UUID_TEXT_MAX];
+        uint64_t msec = (LATE + 123456) / USEC_PER_MSEC;
 
-        assert_int_equal(sscanf(id.text, "%8x-%4x-", &msec_high, &msec_low), 2);
-        msec = (uint64_t)msec_high << 16 | msec_low;
-        assert_int_equal(msec, (LATE + 123456) / USEC_PER_MSEC);
+        (void)snprintf(expected, sizeof(expected), "%08" PRIx64 "-%04" PRIx64 "-7", msec >> 16, msec & 0xffff);
+        assert_memory_equal(id.text, expected, strlen(expected));
 }
 
 static void microseconds_of_one_millisecond_sort_too(void **state) {
