@@ -1,0 +1,162 @@
+/*
+ * The record does not grow for ever.
+ *
+ * Called by spool_retain(), whenever the recorder has nothing else to do.  Age is judged by the row's own time, size by
+ * the pages in use.  The hard thing is the end: rows that wait in the outbox may not go, so a step that finds nothing
+ * to delete must say so, or the recorder would turn in circles on a full outbox.
+ */
+#include "db/retention.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "db/schema.h"
+#include <string.h>
+
+#define VACUUM_STEP_PAGES "256"
+#define LOW_WATER_PERCENT 95 /* of the size: not one row forgotten for each one that comes */
+#define AFTER_ALL_TIMES   "~"
+
+typedef struct Forgettable {
+        const char *table, *at, *kind, *key;
+} Forgettable;
+
+static const Forgettable runs = { "watchdog_runs", RUN_AT, "run", "run_id" };
+static const Forgettable events = { "watchdog_events", EVENT_AT, "event", "event_id" };
+
+static void statement_finalizep(sqlite3_stmt **statement) {
+        (void)sqlite3_finalize(*statement);
+}
+
+static int pragma_u64(sqlite3 *db, const char *sql, uint64_t *ret) {
+        _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+        int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+        if (rc == SQLITE_OK)
+                rc = sqlite3_step(statement);
+        if (rc != SQLITE_ROW)
+                return rc;
+        *ret = (uint64_t)sqlite3_column_int64(statement, 0);
+        return SQLITE_OK;
+}
+
+int retention_measure(sqlite3 *db, uint64_t *ret_bytes, uint64_t *ret_used_bytes) {
+        uint64_t size = 0, pages = 0, unused = 0;
+        int rc = pragma_u64(db, "PRAGMA page_size", &size);
+
+        if (rc == SQLITE_OK)
+                rc = pragma_u64(db, "PRAGMA page_count", &pages);
+        if (rc == SQLITE_OK)
+                rc = pragma_u64(db, "PRAGMA freelist_count", &unused);
+        if (rc != SQLITE_OK)
+                return rc;
+        *ret_bytes = pages * size;
+        *ret_used_bytes = (pages - unused) * size;
+        return SQLITE_OK;
+}
+
+/* Deletes the oldest rows up to a time. *ret_deleted at most RETENTION_STEP_ROWS. */
+static int forget(sqlite3 *db, const Forgettable *what, const char *until_at, int *ret_deleted) {
+        _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+        _cleanup_(freep) char *sql =
+                text_printf("DELETE FROM %s WHERE rowid IN (SELECT rowid FROM %s AS r WHERE %s<=?1 AND NOT EXISTS"
+                            " (SELECT 1 FROM outbox WHERE kind='%s' AND key=r.%s) ORDER BY %s LIMIT %d)",
+                        what->table, what->table, what->at, what->kind, what->key, what->at, RETENTION_STEP_ROWS);
+        int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_text(statement, 1, until_at, -1, SQLITE_TRANSIENT);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_step(statement);
+        if (rc != SQLITE_DONE)
+                return rc;
+        *ret_deleted = sqlite3_changes(db);
+        return SQLITE_OK;
+}
+
+/* The time of the oldest row that may go; AFTER_ALL_TIMES if there is none. Caller frees. */
+static int oldest(sqlite3 *db, const Forgettable *what, char **ret) {
+        _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+        _cleanup_(freep) char *sql = text_printf("SELECT %s FROM %s AS r WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE"
+                                                 " kind='%s' AND key=r.%s) ORDER BY %s LIMIT 1",
+                what->at, what->table, what->kind, what->key, what->at);
+        int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+
+        if (rc == SQLITE_OK)
+                rc = sqlite3_step(statement);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+                return rc;
+        *ret = text_printf("%s", rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : AFTER_ALL_TIMES);
+        return *ret ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* The oldest rows of both tables, as far as one table's are older than all of the other's. */
+static int forget_oldest(sqlite3 *db, int *ret_deleted) {
+        _cleanup_(freep) char *run_at = NULL, *event_at = NULL;
+        int rc = oldest(db, &runs, &run_at);
+
+        if (rc == SQLITE_OK)
+                rc = oldest(db, &events, &event_at);
+        if (rc != SQLITE_OK)
+                return rc;
+        return strcmp(run_at, event_at) <= 0 ? forget(db, &runs, event_at, ret_deleted)
+                                             : forget(db, &events, run_at, ret_deleted);
+}
+
+static int forget_old(sqlite3 *db, uint64_t limit_usec, uint64_t now_usec, int *ret_deleted) {
+        char cutoff[CLOCK_RFC3339_MAX];
+        int of_runs = 0, of_events = 0, rc;
+
+        *ret_deleted = 0;
+        if (limit_usec == UINT64_MAX || limit_usec >= now_usec)
+                return SQLITE_OK;
+        clock_format_rfc3339(cutoff, now_usec - limit_usec);
+        rc = forget(db, &events, cutoff, &of_events);
+        if (rc == SQLITE_OK)
+                rc = forget(db, &runs, cutoff, &of_runs);
+        *ret_deleted = of_runs + of_events;
+        return rc;
+}
+
+static int vacuum(sqlite3 *db, bool *ret_more) {
+        uint64_t unused = 0, left = 0;
+        int rc = pragma_u64(db, "PRAGMA freelist_count", &unused);
+
+        if (rc != SQLITE_OK || unused == 0)
+                return rc;
+        rc = sqlite3_exec(db, "PRAGMA incremental_vacuum(" VACUUM_STEP_PAGES ")", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+                rc = pragma_u64(db, "PRAGMA freelist_count", &left);
+        /* A file of an older scidex may be without auto_vacuum: then nothing is given back, and asking again is no use.
+         */
+        *ret_more = *ret_more || (left > 0 && left < unused);
+        /* The file itself shrinks when the WAL is carried over; what a reader holds up comes with the next one. */
+        if (rc == SQLITE_OK && !*ret_more)
+                (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        return rc;
+}
+
+int retention_step(
+        sqlite3 *db, const RetentionLimits *limits, uint64_t realtime_usec, bool *shrinking, bool *ret_more) {
+        uint64_t bytes = 0, used = 0;
+        int deleted = 0, rc;
+
+        *ret_more = false;
+        rc = forget_old(db, limits->usec, realtime_usec, &deleted);
+        if (rc == SQLITE_OK)
+                rc = retention_measure(db, &bytes, &used);
+        if (rc != SQLITE_OK)
+                return rc;
+        if (used > limits->bytes)
+                *shrinking = true;
+        else if (limits->bytes == UINT64_MAX || used <= limits->bytes / 100 * LOW_WATER_PERCENT)
+                *shrinking = false;
+        if (deleted == 0 && *shrinking) {
+                rc = forget_oldest(db, &deleted);
+                if (rc != SQLITE_OK)
+                        return rc;
+        }
+        *shrinking = *shrinking && deleted > 0;
+        *ret_more = deleted > 0;
+        return vacuum(db, ret_more);
+}
