@@ -1,0 +1,17 @@
+/* The supervisor's side of the recorder: rows come in, are stored, and are acknowledged when they are on the disk. */
+#pragma once
+
+#include "base/cleanup.h"
+#include "db/spool.h"
+#include <systemd/sd-event.h>
+
+typedef struct Intake Intake;
+
+/*
+ * fd (owned from here on) is the socketpair to the supervisor; -EBADF: none, only the history is kept in bounds. When
+ * the supervisor hangs up what is pending is stored and the loop exits: 0, or EXIT_FAILURE if rows are lost. 0 or
+ * -errno.
+ */
+int intake_new(sd_event *event, int fd, Spool *spool, Intake **ret);
+void intake_free(Intake *intake);
+DEFINE_CLEANUP(Intake *, intake_free);

@@ -1,0 +1,224 @@
+/*
+ * scidex-recorder: keeps the record, and answers those who read it.
+ *
+ * Started by the supervisor as its child (--supervisor-fd), or by scidexctl where no supervisor is (--read).  It may
+ * wait for a disk as long as that takes: that is what it is apart from the supervisor for.  The hard thing is its end:
+ * a Ctrl-C at the terminal reaches it together with the supervisor, which still has rows to send then.  So with a
+ * supervisor the signals of a terminal and a service manager are ignored, and the hang-up of the supervisor is the end.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "cmd/scidex-recorder/answers.h"
+#include "cmd/scidex-recorder/intake.h"
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#define PROGRAM "scidex-recorder"
+
+typedef struct Options {
+        const char *directory;
+        int supervisor_fd, listen_fd, client_fd; /* -EBADF: not given */
+        bool read, done;
+} Options;
+
+static const char help_text[] =
+        "Usage: " PROGRAM " --supervisor-fd N [--listen-fd M] --directory DIR\n"
+        "       " PROGRAM " --listen-fd M --directory DIR\n"
+        "       " PROGRAM " --read --fd N --directory DIR\n"
+        "\n"
+        "Keeps the record of runs and kills (DIR/spool.sqlite). scidex-supervisor and scidexctl start it.\n"
+        "\n"
+        "  --supervisor-fd N   socketpair to the supervisor; the recorder ends when that hangs up\n"
+        "  --listen-fd M       listening socket on which the record is read\n"
+        "  --directory DIR     where the record lies; made if missing (0700)\n"
+        "  --read              only answer the connected socket --fd N; create and change nothing\n"
+        "  --help, --version\n"
+        "\n"
+        "Environment: SCIDEX_STORAGE_HISTORY (how much is kept: 30days, 1G, or both \"30days,1G\"),\n"
+        "SCIDEX_STORAGE_POSTGRES (set: what comes is also queued for shipping).\n"
+        "Exit status: 0 done; 1 records could not be stored, or the start failed; 64 usage.\n";
+
+static int usage(const char *input, const char *reason, const char *remedy) {
+        log_line(LOG_LEVEL_ERROR, "%s: %s; %s", input, reason, remedy);
+        return EX_USAGE;
+}
+
+/* The number of an open socket, which then does not reach any child. */
+static int parse_socket(const char *option, const char *text, int *ret_fd) {
+        struct stat st;
+        uint64_t value;
+
+        if (parse_u64(text, &value) < 0 || value > INT_MAX || fstat((int)value, &st) < 0)
+                return usage(option, "is no open file descriptor", "give the number of a socket that is passed on");
+        if (!S_ISSOCK(st.st_mode))
+                return usage(option, "is no socket", "give the number of a socket that is passed on");
+        if (fcntl((int)value, F_SETFD, FD_CLOEXEC) < 0)
+                return EXIT_FAILURE;
+        *ret_fd = (int)value;
+        return 0;
+}
+
+static int check_options(const Options *options) {
+        if (!options->directory || !*options->directory)
+                return usage("--directory", "is missing", "name the directory of the record");
+        if (options->read && options->client_fd < 0)
+                return usage("--read", "needs a client", "add --fd N, a connected socket");
+        if (options->read && (options->supervisor_fd >= 0 || options->listen_fd >= 0))
+                return usage("--read", "serves one client only", "leave out --supervisor-fd and --listen-fd");
+        if (!options->read && options->client_fd >= 0)
+                return usage("--fd", "belongs to --read", "add --read, or give --supervisor-fd");
+        if (!options->read && options->supervisor_fd < 0 && options->listen_fd < 0)
+                return usage("--supervisor-fd", "is missing", "scidex-supervisor starts this program; see --help");
+        return 0;
+}
+
+static int parse_options(int argc, char *argv[], Options *ret) {
+        enum {
+                OPTION_SUPERVISOR = 1,
+                OPTION_LISTEN,
+                OPTION_FD,
+                OPTION_DIRECTORY,
+                OPTION_READ,
+                OPTION_HELP,
+                OPTION_VERSION
+        };
+        static const struct option table[] = {
+                { "supervisor-fd", required_argument, NULL, OPTION_SUPERVISOR },
+                { "listen-fd", required_argument, NULL, OPTION_LISTEN },
+                { "fd", required_argument, NULL, OPTION_FD },
+                { "directory", required_argument, NULL, OPTION_DIRECTORY },
+                { "read", no_argument, NULL, OPTION_READ },
+                { "help", no_argument, NULL, OPTION_HELP },
+                { "version", no_argument, NULL, OPTION_VERSION },
+                { NULL, 0, NULL, 0 },
+        };
+        int c, r = 0;
+
+        *ret = (Options){ .supervisor_fd = -EBADF, .listen_fd = -EBADF, .client_fd = -EBADF };
+        opterr = 0;
+        while (r == 0 && (c = getopt_long(argc, argv, "", table, NULL)) >= 0)
+                switch (c) {
+                case OPTION_SUPERVISOR:
+                        r = parse_socket("--supervisor-fd", optarg, &ret->supervisor_fd);
+                        break;
+                case OPTION_LISTEN:
+                        r = parse_socket("--listen-fd", optarg, &ret->listen_fd);
+                        break;
+                case OPTION_FD:
+                        r = parse_socket("--fd", optarg, &ret->client_fd);
+                        break;
+                case OPTION_DIRECTORY:
+                        ret->directory = optarg;
+                        break;
+                case OPTION_READ:
+                        ret->read = true;
+                        break;
+                case OPTION_HELP:
+                case OPTION_VERSION:
+                        (void)fputs(c == OPTION_HELP ? help_text : PROGRAM " " SCIDEX_VERSION "\n", stdout);
+                        ret->done = true;
+                        return 0;
+                default:
+                        return usage(argv[optind - 1], "is no option, or lacks its value", "see " PROGRAM " --help");
+                }
+        if (r == 0 && optind < argc)
+                return usage(argv[optind], "is not expected", "this program takes options only; see --help");
+        return r == 0 ? check_options(ret) : r;
+}
+
+static void read_history(uint64_t *ret_usec, uint64_t *ret_bytes) {
+        const char *text = getenv("SCIDEX_STORAGE_HISTORY"), *hint = NULL;
+
+        *ret_usec = HISTORY_USEC_DEFAULT;
+        *ret_bytes = HISTORY_BYTES_DEFAULT;
+        if (text && *text && spool_parse_history(text, ret_usec, ret_bytes, &hint) < 0)
+                log_line(LOG_LEVEL_WARNING,
+                        "SCIDEX_STORAGE_HISTORY=%s is not understood, ignoring it (30days,1G holds): %s", text,
+                        hint ? hint : "");
+}
+
+static int open_spool(const Options *options, Spool **ret) {
+        const char *postgres = getenv("SCIDEX_STORAGE_POSTGRES");
+        SpoolOptions spool = {
+                .directory = options->directory, .read_only = options->read, .outbox = postgres && *postgres
+        };
+        char host[HOST_NAME_MAX + 1] = "", boot_id[37] = "";
+
+        (void)gethostname(host, sizeof(host) - 1);
+        (void)clock_boot_id(boot_id);
+        spool.host = host;
+        spool.boot_id = boot_id;
+        read_history(&spool.history_usec, &spool.history_bytes);
+        return spool_new(&spool, ret);
+}
+
+/* With a supervisor its hang-up is the end; without, a signal is. SIGPIPE is an error code of a write in either case.
+ */
+static int settle_signals(sd_event *event, const Options *options) {
+        static const int of_terminal[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU };
+        sigset_t ends;
+        int r;
+
+        (void)signal(SIGPIPE, SIG_IGN);
+        if (options->supervisor_fd >= 0) {
+                for (size_t i = 0; i < ELEMENTSOF(of_terminal); i++)
+                        (void)signal(of_terminal[i], SIG_IGN);
+                return 0;
+        }
+        (void)sigemptyset(&ends);
+        (void)sigaddset(&ends, SIGINT);
+        (void)sigaddset(&ends, SIGTERM);
+        if (sigprocmask(SIG_BLOCK, &ends, NULL) < 0)
+                return -errno;
+        r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+        return r < 0 ? r : sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
+}
+
+static int serve(sd_event *event, const Options *options, Spool *spool) {
+        Answers answers = { .spool = spool, .until_closed = options->read ? event : NULL };
+        _cleanup_(server_freep) Server *server = NULL;
+        _cleanup_(intake_freep) Intake *intake = NULL;
+        int r;
+
+        r = server_new(event, options->listen_fd, &answers_handlers, &answers, &server);
+        if (r >= 0)
+                r = options->read ? server_add_client(server, options->client_fd, NULL)
+                                  : intake_new(event, options->supervisor_fd, spool, &intake);
+        return r < 0 ? r : sd_event_loop(event);
+}
+
+static int run(const Options *options) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        int r;
+
+        (void)umask(077);
+        r = sd_event_new(&event);
+        if (r >= 0)
+                r = settle_signals(event, options);
+        if (r >= 0)
+                r = open_spool(options, &spool);
+        if (r >= 0)
+                r = serve(event, options, spool);
+        if (r < 0)
+                log_line(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-r));
+        return r < 0 ? EXIT_FAILURE : r;
+}
+
+int main(int argc, char *argv[]) {
+        Options options;
+        int r;
+
+        log_open(PROGRAM, LOG_LEVEL_INFO);
+        r = parse_options(argc, argv, &options);
+        if (r != 0 || options.done)
+                return r;
+        return run(&options);
+}
