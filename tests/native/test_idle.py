@@ -1,0 +1,96 @@
+"""What scidex costs while nothing happens: no wake-up without runs, one a second with a hundred; and what its process maps."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from scidextest import IN_VM, ScidexTest, eventually, needs, pidfd, read_text, wait_readable  # noqa: E402
+
+# The issue says 60 s; emulated, with a suite of its own around it, a third of that says the same.
+IDLE_SECONDS = int(os.environ.get("SCIDEX_TEST_IDLE_SECONDS", "20" if IN_VM else "60"))
+BUSY_SECONDS = 20
+
+
+class Idle(ScidexTest):
+    def trace(self, pids, seconds):
+        """The system calls that pids made within `seconds`, as strace writes them."""
+        path = os.path.join(self.world.directory, "strace")
+        command = ["strace", "-f", "-tt", "-o", path]
+        for pid in pids:
+            command += ["-p", str(pid)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            # It says so once it is attached.
+            for _ in pids:
+                self.assertTrue(wait_readable(process.stderr.fileno(), 20))
+                self.assertIn(b"attached", process.stderr.readline())
+            # The time itself is what is measured; strace ending early would make it a lie.
+            with pidfd(process.pid) as fd:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                self.assertFalse(poll.poll(seconds * 1000), "strace ended")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+        return read_text(path).splitlines()
+
+    def calls(self, lines):
+        """Those that are more than being in a wait when strace came or went."""
+        return [line for line in lines if "(" in line and "<detached" not in line and "<unfinished" not in line and "restart_syscall(" not in line]
+
+    @needs("strace", "root")
+    def test_a_supervisor_without_runs_does_not_wake_up(self):
+        world = self.new_world()
+        world.start_daemon()
+        self.assert_status(world.run("--", "true"), 0)
+        supervisor, recorder = world.supervisor_pid(), world.recorder_pid()
+        # The recorder writes the run's row behind; after that there is nothing left to do.
+        eventually(lambda: len(world.history()) == 1, 5)
+        self.trace([supervisor, recorder], 5)
+        lines = self.trace([supervisor, recorder], IDLE_SECONDS)
+        self.assertEqual(self.calls(lines), [], "\n".join(lines))
+
+    @needs("strace", "root")
+    def test_a_hundred_idle_runs_wake_it_at_most_once_a_second(self):
+        world = self.new_world()
+        world.start_daemon()
+        count = 20 if IN_VM else 100
+        launches = [world.start("--report", "/dev/null", "--", "sleep", "1000", report=False, stdout=subprocess.DEVNULL) for _ in range(count)]
+        eventually(lambda: len([row for row in world.list() if row["state"] == "running"]) == count, 60)
+        self.trace([world.supervisor_pid()], 5)
+        lines = self.trace([world.supervisor_pid()], BUSY_SECONDS)
+        wakes = [line for line in lines if re.search(r"epoll_wait|epoll_pwait", line) and re.search(r"= [1-9]", line)]
+        print_rate = f"{len(wakes)} wake-ups and {len(lines)} calls in {BUSY_SECONDS} s"
+        for launch in launches:
+            launch.signal(signal.SIGTERM)
+        for launch in launches:
+            self.assert_status(launch.wait(), 143)
+        self.assertLessEqual(len(wakes), BUSY_SECONDS + 1, print_rate)
+
+    def test_the_supervisor_maps_no_database_and_no_web_server(self):
+        world = self.new_world()
+        self.assert_status(world.run(*("--timeout", "300ms", "--", "sleep", "1000")), 124)
+        mapped = read_text(f"/proc/{world.supervisor_pid()}/maps")
+        for library in ("libpq", "sqlite", "microhttpd"):
+            self.assertNotIn(library, mapped)
+        self.assertIn("sqlite", read_text(f"/proc/{world.recorder_pid()}/maps"), "the look itself is wrong")
+
+    def test_the_supervisor_stays_small(self):
+        world = self.new_world()
+        launches = [world.start("--", "sleep", "1000") for _ in range(20)]
+        eventually(lambda: len(world.list()) == 20, 20)
+        status = read_text(f"/proc/{world.supervisor_pid()}/status")
+        kib = int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+        fds = len(os.listdir(f"/proc/{world.supervisor_pid()}/fd"))
+        for launch in launches:
+            launch.signal(signal.SIGTERM)
+            launch.wait()
+        if "asan" not in read_text(f"/proc/{world.supervisor_pid()}/maps"):
+            self.assertLess(kib, 30000)
+        self.assertLess(fds, 200)
+        # And it holds nothing of runs that have ended.
+        eventually(lambda: len(os.listdir(f"/proc/{world.supervisor_pid()}/fd")) < 40, 10)

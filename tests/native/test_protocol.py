@@ -1,0 +1,188 @@
+"""The wire, spoken by a program that is none of ours: docs/protocol.md is enough to write one."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from scidextest import Client, ProtocolError, ScidexTest, eventually, wait_readable  # noqa: E402
+
+RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+
+RUN_MEMBERS = """run_id analysis_id host boot_id uid pid comm cmdline cmdline_length launcher_pid state verdict detail launched_at
+    deadline_at ended_at duration_sec exit_status exit_signal timeout_sec cpu_limit_sec grace_sec thrash_sec memory_limit_bytes
+    memory_high_bytes swap_limit_bytes pids_limit cpus term_signal memory_bytes memory_peak_bytes anon_bytes file_bytes
+    shmem_bytes private_peak_bytes swap_bytes oom_events oom_kill_events max_events pids pids_peak pids_max_events cpu_sec
+    cpu_user_sec cpu_system_sec cpu_throttled_sec psi_memory_some_sec psi_memory_full_sec psi_cpu_some_sec psi_io_some_sec
+    psi_io_full_sec io_read_bytes io_write_bytes enforcement containment not_enforced outer_run_id labels group events""".split()
+
+EVENT_MEMBERS = """event_id seq reason detail signals decided_at term_at kill_at empty_at processes_killed processes overshoot_bytes
+    evidence timeline""".split()
+
+
+class Operations(ScidexTest):
+    def setUp(self):
+        super().setUp()
+        self.launch = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        self.launch.read_line()
+        self.run_id = self.launch.run_id()
+
+    def tearDown(self):
+        if self.launch.result is None:
+            self.launch.signal(signal.SIGTERM)
+            self.launch.wait()
+        super().tearDown()
+
+    def refused(self, op, code, **members):
+        with self.world.client() as client:
+            with self.assertRaises(ProtocolError) as caught:
+                client.call(op, **members)
+        self.assertEqual(caught.exception.code, code, caught.exception.packet)
+        self.assertTrue(caught.exception.message)
+        return caught.exception
+
+    def test_status_tells_what_the_document_says(self):
+        status = self.world.status()
+        for member in ("version", "pid", "mode", "started_at", "tree", "enforcement", "runs", "states", "storage", "unrecorded", "record_socket"):
+            self.assertIn(member, status)
+        self.assertEqual(status["mode"], "private")
+        self.assertEqual(status["runs"], 1)
+        self.assertEqual(status["states"].get("running"), 1)
+        self.assertRegex(status["started_at"], RFC3339)
+        self.assertTrue({"kind", "path", "memory", "pids", "cpu", "detail", "hint"} <= set(status["tree"]))
+
+    def test_a_run_has_exactly_the_documented_members(self):
+        (row,) = self.world.list()
+        self.assertEqual(sorted(set(row) - {"timeline"}), sorted(RUN_MEMBERS))
+        shown = self.world.show(self.run_id)
+        self.assertEqual(sorted(shown), sorted([*RUN_MEMBERS, "timeline"]))
+        for member in ("launched_at", "deadline_at"):
+            self.assertRegex(shown[member], RFC3339)
+        self.assertIsNone(shown["ended_at"])
+        self.assertIsNone(shown["verdict"])
+
+    def test_an_event_has_every_documented_member(self):
+        self.world.kill(self.run_id)
+        self.launch.wait()
+        _, (event,) = self.assert_recorded(self.run_id, "cancelled")
+        missing = (set(RUN_MEMBERS) - {"state", "verdict", "events", "group"} | set(EVENT_MEMBERS)) - set(event)
+        self.assertEqual(missing, set())
+        self.assertFalse({"state", "verdict", "events", "group"} & set(event))
+        for member in ("decided_at", "term_at", "empty_at", "launched_at"):
+            self.assertRegex(event[member], RFC3339)
+
+    def test_selectors_are_id_prefix_suffix_and_analysis(self):
+        for selector in (self.run_id, self.run_id[:-1], self.run_id[-8:], self.run_id[-4:], "SDA-7"):
+            with self.subTest(selector=selector):
+                self.assertEqual(self.world.show(selector)["run_id"], self.run_id)
+        self.refused("show", "not-found", run="no-such-run")
+        self.refused("show", "not-found", run=self.run_id[-3:])
+        self.refused("show", "bad-request", run=7)
+        self.refused("show", "bad-request")
+
+    def test_a_selector_that_fits_two_is_ambiguous_and_names_them(self):
+        other = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        other.read_line()
+        error = self.refused("show", "ambiguous", run="SDA-7")
+        self.assertEqual(sorted(error.packet["error"]["candidates"]), sorted([self.run_id, other.run_id()]))
+        # Of an analysis, kill means all its runs.
+        self.assertEqual(sorted(self.world.kill("SDA-7")), sorted([self.run_id, other.run_id()]))
+        self.assert_status(other.wait(), 143)
+        self.assert_status(self.launch.wait(), 143)
+
+    def test_wait_answers_when_the_run_has_ended(self):
+        with self.world.client() as client:
+            client.send({"v": 1, "op": "wait", "run": self.run_id})
+            self.world.kill(self.run_id)
+            reply = client.receive()
+        self.assertEqual(reply["run"]["verdict"], "cancelled")
+        self.launch.wait()
+
+    def test_unknown_operations_and_versions_are_answered(self):
+        self.refused("frobnicate", "unsupported")
+        with self.world.client() as client:
+            client.send({"v": 1})
+            self.assertEqual(client.receive()["error"]["code"], "bad-request")
+        with self.world.client() as client:
+            client.send({"v": 0, "op": "status"})
+            self.assertIn(client.receive()["error"]["code"], ("too-old", "bad-request"))
+
+    def test_unknown_members_are_ignored(self):
+        with self.world.client() as client:
+            self.assertTrue(client.call("status", colour="blue", deep=[[[{}]]])["ok"])
+
+    def test_a_packet_that_is_no_object_ends_the_connection_and_nothing_else(self):
+        for data in (b"{", b"[]", b"7", b"\xff\xfe", b"null", b"\0" * 100, b"[" * 60000, b'{"v":1,"op":"' + b"x" * 65000 + b'"}'):
+            with self.subTest(data=data[:20]), self.world.client() as client:
+                client.socket.send(data)
+                self.assertTrue(wait_readable(client.socket.fileno(), 5))
+                reply = client.receive()
+                self.assertTrue(reply is None or not reply["ok"], reply)
+        self.assertEqual(self.world.show(self.run_id)["state"], "running")
+
+    def test_a_client_that_does_not_read_does_not_stop_the_others(self):
+        slow = Client(self.world.socket)
+        for _ in range(200):
+            try:
+                slow.socket.send(json.dumps({"v": 1, "op": "status"}).encode(), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+        self.assertEqual(self.world.status()["runs"], 1)
+        slow.socket.close()
+        self.assertEqual(self.world.status()["runs"], 1)
+
+    def test_many_connections_at_once(self):
+        clients = [Client(self.world.socket) for _ in range(50)]
+        for client in clients:
+            client.send({"v": 1, "op": "status"})
+        for client in clients:
+            self.assertTrue(client.receive()["ok"])
+            client.socket.close()
+
+    def test_a_launch_request_that_is_wrong_is_refused_and_makes_no_group(self):
+        before = self.world.groups()
+        for request in ({}, {"argv": []}, {"argv": "true"}, {"argv": ["true"], "memory_bytes": -1}, {"argv": ["true"], "memory_bytes": "1G"},
+                        {"argv": ["true"], "pids": 0}, {"argv": ["true"], "analysis_id": "x" * 300}, {"argv": ["true"], "term_signal": 99},
+                        {"argv": ["true"], "labels": {"a": 1}}, {"argv": ["true"], "timeout_usec": 1.5}):  # fmt: skip
+            with self.subTest(request=request):
+                self.refused("launch", "bad-request", request=request)
+        self.assertEqual(self.world.groups(), before)
+
+    def test_a_launcher_that_hangs_up_before_it_started_anything_leaves_no_group(self):
+        before = self.world.groups()
+        with self.world.client() as client:
+            reply = client.call("launch", request={"argv": ["true"]})
+            self.assertTrue(reply["run_id"])
+            self.assertIn(reply["start"], ("clone", "move", "plain"))
+        eventually(lambda: self.world.groups() == before, 10, "the group is removed")
+
+    def test_the_socket_is_for_its_owner_alone(self):
+        self.assertEqual(os.stat(self.world.runtime).st_mode & 0o077, 0)
+
+
+class RecordSocket(ScidexTest):
+    def test_it_only_reads(self):
+        self.assert_status(self.run_scidex("--", "true"), 0)
+        for op in ("kill", "launch", "event", "run", "process", "alive"):
+            with self.subTest(op=op), self.world.record_client() as client:
+                with self.assertRaises(ProtocolError) as caught:
+                    client.call(op, run="x", request={"argv": ["true"]}, n=1, event={}, run_ids=[])
+                self.assertIn(caught.exception.code, ("unsupported", "denied", "bad-request"))
+
+    def test_storage_and_kills_count(self):
+        self.assert_status(self.run_scidex("--timeout", "300ms", "--", "sleep", "1000"), 124)
+        storage = self.world.storage()
+        self.assertEqual(storage["state"], "ok")
+        self.assertEqual(storage["journal_mode"], "wal")
+        self.assertEqual(storage["events"], 1)
+        self.assertTrue(os.path.exists(storage["path"]))
+        with self.world.record_client() as client:
+            kills = client.call("kills", since_at="2000-01-01T00:00:00Z")
+        self.assertEqual((kills["count"], kills["by_reason"].get("timeout")), (1, 1))
+
+    def test_its_name_is_beside_the_control_socket(self):
+        self.assert_status(self.run_scidex("--", "true"), 0)
+        self.assertEqual(self.world.status()["record_socket"], os.path.join(self.world.runtime, "record"))
