@@ -1,0 +1,44 @@
+/* One question to whoever can answer it: the supervisors that run, their records, the record on disk. */
+#pragma once
+
+#include "cmd/scidexctl/ctl.h"
+#include <sys/types.h>
+
+typedef enum Where {
+        WHERE_LIVE,   /* the control sockets */
+        WHERE_RECORD, /* the record sockets, then a recorder of our own that only reads */
+} Where;
+
+/*
+ * Puts request to each candidate in turn until one knows: a `not-found` goes on to the next. The answer is the reply,
+ * with the rows of a list gathered in `rows`, or a failed answer made here; NULL on OOM. Caller frees.
+ */
+json_t *ask(const Options *options, Where where, const json_t *request);
+
+/* A connection for questions, and the recorder started for it, if one was. */
+typedef struct Source {
+        int fd;         /* owned */
+        pid_t recorder; /* owned; 0: none was started */
+        int recorder_pidfd;
+} Source;
+
+#define SOURCE_NONE ((Source){ .fd = -EBADF, .recorder_pidfd = -EBADF })
+
+/* Connects to a socket. 0 or a CLIENT_E_*, -errno. */
+int source_connect(const char *path, Source *ret);
+/* Starts `scidex-recorder --read` on the record in directory. 0, -ENOENT (no program or no directory), -errno. */
+int source_read_directory(const char *directory, Source *ret);
+void source_deinit(Source *source);
+/* Asks and gathers rows. Always an answer; NULL on OOM. */
+json_t *source_ask(const Source *source, const json_t *request);
+
+/* Directory of the record without a supervisor: of $SCIDEX_STORAGE_SQLITE, else client_state_directory(). 0, -errno. */
+int record_directory(char **ret_path);
+
+/* One run, of the supervisors (`show`) and of the record (`why`, with its `events`), in either order. NULL on OOM. */
+json_t *ask_run(const Options *options, const char *run, bool live_first);
+
+/* {"op":op} with the limit and the filters of the command line. NULL and *ret_error, which stays NULL on OOM. */
+json_t *request_filtered(const char *op, const Options *options, json_t **ret_error);
+/* {"op":op,"run":run}. NULL on OOM. */
+json_t *request_run(const char *op, const char *run);

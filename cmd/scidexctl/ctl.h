@@ -1,0 +1,81 @@
+/* What the verbs of scidexctl share: the command line, the verbs, how a failure is said. */
+#pragma once
+
+#include "base/json.h"
+#include "cmd/scidexctl/table.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit statuses; --help and scidexctl(1) name them. */
+typedef enum CtlStatus {
+        CTL_OK = 0,
+        CTL_ABSENT = 1,    /* what was asked about does not exist or is ambiguous; doctor found something not ok */
+        CTL_USAGE = 2,     /* the command line */
+        CTL_NO_ANSWER = 3, /* no supervisor and no record, or talking to them failed */
+        CTL_DENIED = 4,    /* refused */
+} CtlStatus;
+
+/* Everything points into argv. */
+typedef struct Options {
+        bool json, help, version, no_colour, all;
+        const char *socket;   /* --socket: ask this one only */
+        const char *analysis; /* --analysis */
+        const char *verdict;  /* --verdict, --reason */
+        const char *run;      /* --run */
+        const char *since;    /* --since, as typed */
+        uint64_t limit;       /* --limit, 0 when not given */
+        char **arguments;     /* owned; what follows the verb */
+        size_t n_arguments;
+        const struct Verb *verb; /* NULL when none was given */
+} Options;
+
+enum {
+        OPTION_ALL = 1 << 0,
+        OPTION_LIMIT = 1 << 1,
+        OPTION_ANALYSIS = 1 << 2,
+        OPTION_VERDICT = 1 << 3,
+        OPTION_REASON = 1 << 4,
+        OPTION_RUN = 1 << 5,
+        OPTION_SINCE = 1 << 6,
+};
+
+typedef struct Verb {
+        const char *name;
+        const char *usage;   /* what follows the name */
+        const char *summary; /* one line */
+        size_t least, most;  /* positional arguments */
+        unsigned options;    /* OPTION_* it takes beside the global ones */
+        int (*run)(const Options *options, const Terminal *terminal);
+} Verb;
+
+/* Ends with an entry whose name is NULL. */
+extern const Verb verbs[];
+
+/* 0 or -EINVAL, in which case *ret_error is a failed answer (ask.h) that says what, why and what to write. */
+int options_parse(int argc, char *argv[], Options *ret, json_t **ret_error);
+void options_deinit(Options *options);
+void options_print_help(FILE *out, const Verb *verb);
+
+/* Of the words (ended by NULL) the one most like text, NULL if none is near. */
+const char *nearest_word(const char *text, const char *const *words);
+
+/* A failed answer: {"ok":false,"error":{"code","message","hint"}}. hint may be NULL. NULL on OOM. */
+json_t *answer_failed(const char *code, const char *hint, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+/* The exit status that belongs to an answer; CTL_NO_ANSWER for NULL. */
+int answer_status(const json_t *answer);
+/* Says a failed answer: JSON on stdout with --json, else text on stderr. Returns its status. */
+int answer_report_failure(const Options *options, const json_t *answer);
+/* JSON to stdout, pure ASCII so that no analysis id can drive the terminal. */
+int json_print(const json_t *value);
+
+/* The rows of an answer under a name: {"ok":true,NAME:[…]}. Returns the exit status. */
+int rows_print_json(const char *name, const json_t *answer);
+
+int verb_list(const Options *options, const Terminal *terminal);
+int verb_show(const Options *options, const Terminal *terminal);
+int verb_why(const Options *options, const Terminal *terminal);
+int verb_kill(const Options *options, const Terminal *terminal);
+int verb_events(const Options *options, const Terminal *terminal);
+int verb_history(const Options *options, const Terminal *terminal);
+int verb_doctor(const Options *options, const Terminal *terminal);

@@ -1,0 +1,49 @@
+/*
+ * scidexctl: asks the supervisor and the record, for people and (with --json) for programs.
+ *
+ * One verb, one file; the table below is the only list of them, and help and "did you mean" are made from it.
+ */
+#include "base/cleanup.h"
+#include "cmd/scidexctl/ctl.h"
+#include <limits.h>
+#include <locale.h>
+
+const Verb verbs[] = {
+        { "list", "", "Runs that are alive now", 0, 0, OPTION_ALL, verb_list },
+        { "show", "RUN", "All that is known of one run", 1, 1, 0, verb_show },
+        { "why", "RUN", "Why a run ended, on what evidence, and what to do", 1, 1, 0, verb_why },
+        { "kill", "RUN...", "End runs: TERM, grace, then KILL to the whole group", 1, SIZE_MAX, 0, verb_kill },
+        { "events", "", "Kills, newest first", 0, 0,
+                OPTION_LIMIT | OPTION_ANALYSIS | OPTION_REASON | OPTION_RUN | OPTION_SINCE, verb_events },
+        { "history", "", "Runs that have ended, newest first", 0, 0,
+                OPTION_LIMIT | OPTION_ANALYSIS | OPTION_VERDICT | OPTION_SINCE, verb_history },
+        { "doctor", "", "What this machine can enforce, and what to do about the rest", 0, 0, 0, verb_doctor },
+        { NULL },
+};
+
+static int status_after_flush(int status) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        perror("scidexctl: writing the output");
+        return CTL_NO_ANSWER;
+}
+
+int main(int argc, char *argv[]) {
+        _cleanup_(options_deinit) Options options = { 0 };
+        _cleanup_(json_decrefp) json_t *error = NULL;
+        Terminal terminal;
+
+        (void)setlocale(LC_ALL, "");
+        if (options_parse(argc, argv, &options, &error) < 0)
+                return status_after_flush(answer_report_failure(&options, error));
+        if (options.version) {
+                (void)printf("scidexctl %s\n", SCIDEX_VERSION);
+                return status_after_flush(CTL_OK);
+        }
+        if (options.help) {
+                options_print_help(stdout, options.verb);
+                return status_after_flush(CTL_OK);
+        }
+        terminal = terminal_probe(options.no_colour);
+        return status_after_flush(options.verb->run(&options, &terminal));
+}

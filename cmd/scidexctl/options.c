@@ -1,0 +1,242 @@
+/*
+ * The command line, and the help.
+ *
+ * Called by main.  Not getopt_long: it takes any unambiguous abbreviation, so that a script written today would break
+ * with the next option, and its errors can't say what to write instead.  Global options may stand before or after the
+ * verb; what a verb does not take is refused by name.
+ */
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "cmd/scidexctl/ctl.h"
+#include <string.h>
+
+typedef struct OptionEntry {
+        const char *name;
+        const char *value; /* what stands for the value in the help, NULL: a switch */
+        unsigned verbs;    /* OPTION_*, 0: global */
+        size_t offset;     /* of a bool or a const char * in Options; --limit is parsed by itself */
+        const char *summary;
+} OptionEntry;
+
+static const OptionEntry entries[] = {
+        { "--json", NULL, 0, offsetof(Options, json), "print JSON, also when it fails" },
+        { "--socket", "PATH", 0, offsetof(Options, socket), "ask the supervisor at this control socket" },
+        { "--no-colour", NULL, 0, offsetof(Options, no_colour), "no colour (as with NO_COLOR)" },
+        { "--no-color", NULL, 0, offsetof(Options, no_colour), NULL },
+        { "--help", NULL, 0, offsetof(Options, help), "this text; after a verb, the verb's" },
+        { "-h", NULL, 0, offsetof(Options, help), NULL },
+        { "--version", NULL, 0, offsetof(Options, version), "print the version" },
+        { "--all", NULL, OPTION_ALL, offsetof(Options, all), "runs of all users (root)" },
+        { "--limit", "N", OPTION_LIMIT, 0, "at most N rows (100)" },
+        { "--analysis", "ID", OPTION_ANALYSIS, offsetof(Options, analysis), "only of this analysis" },
+        { "--verdict", "VERDICT", OPTION_VERDICT, offsetof(Options, verdict), "only with this verdict" },
+        { "--reason", "REASON", OPTION_REASON, offsetof(Options, verdict), "only with this reason" },
+        { "--run", "RUN", OPTION_RUN, offsetof(Options, run), "only of this run" },
+        { "--since", "TIME", OPTION_SINCE, offsetof(Options, since), "as a time ago (2h) or 2026-11-21T07:19:42Z" },
+};
+
+static const char *const known_verdicts[] = { "completed", "failed", "crashed", "timeout", "cpu-time", "memory",
+        "host-oom", "orphaned", "cancelled", "lost", NULL };
+static const char *const known_reasons[] = { "timeout", "cpu-time", "memory", "host-oom", "orphaned", "cancelled",
+        "orphan", NULL };
+
+static int refuse(json_t **ret_error, json_t *error) {
+        *ret_error = error;
+        return -EINVAL;
+}
+
+static int refuse_option(const char *word, json_t **ret_error) {
+        const char *names[ELEMENTSOF(entries) + 1] = { NULL };
+        const char *near;
+
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++)
+                names[i] = entries[i].name;
+        near = nearest_word(word, names);
+        return refuse(ret_error,
+                near ? answer_failed("usage", NULL, "unknown option '%s': did you mean '%s'?", word, near)
+                     : answer_failed("usage", "scidexctl --help lists the options", "unknown option '%s'", word));
+}
+
+/* The entry that word ("--limit", "--limit=5") names; *ret_value points behind the "=" or is NULL. */
+static const OptionEntry *entry_find(const char *word, const char **ret_value) {
+        size_t length = strcspn(word, "=");
+
+        *ret_value = word[length] == '=' ? word + length + 1 : NULL;
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++)
+                if (strlen(entries[i].name) == length && strncmp(entries[i].name, word, length) == 0)
+                        return &entries[i];
+        return NULL;
+}
+
+static int limit_set(Options *options, const char *value, json_t **ret_error) {
+        if (parse_u64(value, &options->limit) == 0 && options->limit > 0 && options->limit <= 100000)
+                return 0;
+        return refuse(ret_error,
+                answer_failed("usage", "for example --limit 20", "--limit '%s': not a number from 1 to 100000", value));
+}
+
+/* Takes the option at argv[*i], and its value, which may be the next word. */
+static int option_take(int argc, char *argv[], int *i, Options *options, unsigned *used, json_t **ret_error) {
+        const char *value, *word = argv[*i];
+        const OptionEntry *entry = entry_find(word, &value);
+
+        if (!entry)
+                return refuse_option(word, ret_error);
+        *used |= entry->verbs;
+        if (!entry->value) {
+                if (value)
+                        return refuse(ret_error,
+                                answer_failed("usage", NULL, "%s takes no value, but got '%s'", entry->name, value));
+                *(bool *)((char *)options + entry->offset) = true;
+                return 0;
+        }
+        if (!value && *i + 1 < argc)
+                value = argv[++*i];
+        if (!value || !*value)
+                return refuse(ret_error,
+                        answer_failed(
+                                "usage", NULL, "%s needs a value: %s %s", entry->name, entry->name, entry->value));
+        if (entry->verbs == OPTION_LIMIT)
+                return limit_set(options, value, ret_error);
+        *(const char **)((char *)options + entry->offset) = value;
+        return 0;
+}
+
+static int verb_find(const char *name, const Verb **ret, json_t **ret_error) {
+        const char *names[32] = { NULL };
+        const char *near;
+
+        for (size_t i = 0; verbs[i].name && i < ELEMENTSOF(names) - 1; i++) {
+                names[i] = verbs[i].name;
+                if (strcmp(verbs[i].name, name) == 0) {
+                        *ret = &verbs[i];
+                        return 0;
+                }
+        }
+        near = nearest_word(name, names);
+        return refuse(ret_error,
+                near ? answer_failed("usage", NULL, "unknown verb '%s': did you mean '%s'?", name, near)
+                     : answer_failed("usage", "scidexctl --help lists the verbs", "unknown verb '%s'", name));
+}
+
+static int known_word_check(const char *option, const char *value, const char *const *known, json_t **ret_error) {
+        const char *near;
+
+        for (size_t i = 0; known[i]; i++)
+                if (strcmp(known[i], value) == 0)
+                        return 0;
+        near = nearest_word(value, known);
+        return refuse(ret_error,
+                near ? answer_failed("usage", NULL, "%s '%s' is not known: did you mean '%s'?", option, value, near)
+                     : answer_failed("usage", "scidexctl(1) lists them", "%s '%s' is not known", option, value));
+}
+
+static int options_check(const Options *options, unsigned used, json_t **ret_error) {
+        const Verb *verb = options->verb;
+
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++)
+                if (used & entries[i].verbs & ~verb->options)
+                        return refuse(ret_error,
+                                answer_failed("usage", NULL, "'%s' does not take %s: see scidexctl %s --help",
+                                        verb->name, entries[i].name, verb->name));
+        if (options->n_arguments < verb->least)
+                return refuse(ret_error,
+                        answer_failed("usage", "scidexctl list and scidexctl history show the runs",
+                                "'%s' needs a run: scidexctl %s %s", verb->name, verb->name, verb->usage));
+        if (options->n_arguments > verb->most)
+                return refuse(ret_error,
+                        answer_failed("usage", NULL, "'%s' takes no '%s': scidexctl %s %s", verb->name,
+                                options->arguments[verb->most], verb->name, verb->usage));
+        if (options->verdict && (verb->options & OPTION_VERDICT))
+                return known_word_check("--verdict", options->verdict, known_verdicts, ret_error);
+        if (options->verdict)
+                return known_word_check("--reason", options->verdict, known_reasons, ret_error);
+        return 0;
+}
+
+/* A failure before the end of the command line must be JSON too. */
+static bool json_asked(int argc, char *argv[]) {
+        for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+                if (strcmp(argv[i], "--json") == 0)
+                        return true;
+        return false;
+}
+
+static int words_take(int argc, char *argv[], Options *options, unsigned *used, json_t **ret_error) {
+        bool ended = false;
+        int r = 0;
+
+        for (int i = 1; i < argc && r == 0; i++)
+                if (!ended && strcmp(argv[i], "--") == 0)
+                        ended = true;
+                else if (!ended && argv[i][0] == '-' && argv[i][1])
+                        r = option_take(argc, argv, &i, options, used, ret_error);
+                else if (!options->verb)
+                        r = verb_find(argv[i], &options->verb, ret_error);
+                else
+                        options->arguments[options->n_arguments++] = argv[i];
+        return r;
+}
+
+int options_parse(int argc, char *argv[], Options *ret, json_t **ret_error) {
+        unsigned used = 0;
+        int r;
+
+        *ret = (Options){ .json = json_asked(argc, argv) };
+        ret->arguments = calloc((size_t)argc + 1, sizeof(char *));
+        if (!ret->arguments)
+                return refuse(ret_error, NULL);
+        r = words_take(argc, argv, ret, &used, ret_error);
+        if (r < 0 || ret->help || ret->version)
+                return r;
+        if (!ret->verb)
+                return refuse(ret_error,
+                        answer_failed("usage", "scidexctl --help lists the verbs; to begin: scidexctl list",
+                                "no verb given"));
+        return options_check(ret, used, ret_error);
+}
+
+void options_deinit(Options *options) {
+        free(options->arguments);
+        options->arguments = NULL;
+}
+
+static void entries_print(FILE *out, unsigned which, bool global) {
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++) {
+                const OptionEntry *e = &entries[i];
+                _cleanup_(freep) char *left = NULL;
+
+                if (!e->summary || (e->verbs ? !(e->verbs & which) : !global))
+                        continue;
+                if (asprintf(&left, "%s%s%s", e->name, e->value ? " " : "", e->value ? e->value : "") < 0)
+                        left = NULL;
+                (void)fprintf(out, "  %-18s %s\n", left ? left : e->name, e->summary);
+        }
+}
+
+static const char help_tail[] =
+        "\nRUN is a run id, a unique start or end of one (at least 4 characters; the short id shown is its end), or "
+        "an\n"
+        "analysis id.\n"
+        "\nExit status: 0 done; 1 what was asked about does not exist or is ambiguous (doctor: something is not ok);\n"
+        "2 bad usage; 3 no supervisor and no record, or talking to them failed; 4 refused.\n"
+        "\nEnvironment: SCIDEX_SOCKET (the supervisor's control socket), NO_COLOR, COLUMNS. See scidexctl(1).\n";
+
+void options_print_help(FILE *out, const Verb *verb) {
+        if (verb) {
+                (void)fprintf(out, "Usage: scidexctl %s [OPTIONS] %s\n\n%s.\n\nOptions:\n", verb->name, verb->usage,
+                        verb->summary);
+                entries_print(out, verb->options, true);
+        } else {
+                (void)fputs("Usage: scidexctl [OPTIONS] VERB [ARGUMENTS]\n\n"
+                            "  scidexctl list               what runs now\n"
+                            "  scidexctl why 7c1e90ab       why a run ended\n"
+                            "  scidexctl doctor             what this machine can enforce\n\nVerbs:\n",
+                        out);
+                for (const Verb *v = verbs; v->name; v++)
+                        (void)fprintf(out, "  %-8s %-9s %s\n", v->name, v->usage, v->summary);
+                (void)fputs("\nOptions:\n", out);
+                entries_print(out, 0, true);
+        }
+        (void)fputs(help_tail, out);
+}
