@@ -1,0 +1,294 @@
+/* doctor's findings for machines that are not this one. */
+#include "cmd/scidexctl/checkup.h"
+
+#include "base/cleanup.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A host as it should be: pure v2, systemd, everything installed, nothing running. Text is static: nothing to free. */
+static DoctorFacts facts_good(void) {
+        return (DoctorFacts){
+                .host = { .kind = HOST_PURE_V2,
+                        .mount = (char *)"/sys/fs/cgroup",
+                        .mount_writable = true,
+                        .memory = true,
+                        .pids = true,
+                        .cpu = true,
+                        .io = true,
+                        .psi = true,
+                        .clone_into_cgroup = true,
+                        .memory_peak = true,
+                        .cgroup_kill = true,
+                        .systemd = true,
+                        .own_cgroup = (char *)"/user.slice",
+                        .kernel = (char *)"6.12.0" },
+                .uid = 1000,
+                .tree_controllers = (char *)"cpu memory pids\n",
+                .bus = true,
+                .runtime_directory = "/run/user/1000",
+                .swap_accounting = KNOWN_NOT,
+                .socket_directory = (char *)"/run/user/1000/scidex",
+                .socket_directory_state = DIRECTORY_ABSENT,
+                .state_directory = (char *)"/home/a/.local/state/scidex",
+                .state_free_bytes = UINT64_C(10) << 30,
+                .has_run = true,
+                .has_supervisor = true,
+                .has_recorder = true,
+        };
+}
+
+/* status of the finding with that name, "" when there is none. */
+static const char *status_of(const json_t *findings, const char *name) {
+        const json_t *finding;
+        size_t i;
+
+        json_array_foreach(
+                findings, i, finding) if (strcmp(json_string_value(json_object_get(finding, "name")), name) ==
+                0) return json_string_value(json_object_get(finding, "status"));
+        return "";
+}
+
+static const char *remedy_of(const json_t *findings, const char *name) {
+        const json_t *finding;
+        size_t i;
+
+        json_array_foreach(
+                findings, i, finding) if (strcmp(json_string_value(json_object_get(finding, "name")), name) ==
+                0) return json_string_value(json_object_get(finding, "remedy"));
+        return NULL;
+}
+
+static void every_finding_that_is_not_ok_has_a_remedy(const json_t *findings) {
+        const json_t *finding;
+        size_t i;
+
+        json_array_foreach(findings, i, finding) {
+                bool fine = strcmp(json_string_value(json_object_get(finding, "status")), "ok") == 0;
+
+                assert_non_null(json_string_value(json_object_get(finding, "why")));
+                assert_int_equal(fine, json_is_null(json_object_get(finding, "remedy")));
+        }
+}
+
+static void pure_v2_with_systemd_is_ok(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = checkup(&facts);
+
+        assert_true(checkup_is_ok(findings));
+        assert_string_equal(status_of(findings, "enforcement"), "ok");
+        assert_string_equal(status_of(findings, "container"), "");
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+}
+
+static void hybrid_host_can_only_sample(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.host.kind = HOST_HYBRID;
+        facts.host.memory = facts.host.pids = facts.host.cpu = facts.host.systemd = false;
+        facts.uid = 0;
+        findings = checkup(&facts);
+        assert_false(checkup_is_ok(findings));
+        assert_string_equal(status_of(findings, "memory controller"), "not ok");
+        assert_string_equal(status_of(findings, "enforcement"), "not ok");
+        assert_string_equal(status_of(findings, "tree"), "ok");
+        assert_non_null(strstr(remedy_of(findings, "memory controller"), "unified_cgroup_hierarchy=1"));
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+}
+
+static void container_with_a_read_only_cgroup_file_system_names_the_option(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.host.systemd = facts.bus = false;
+        facts.host.mount_writable = false;
+        facts.mount_read_only = true;
+        facts.host.mount_is_namespaced = true;
+        facts.container = "docker container";
+        facts.uid = 0;
+        findings = checkup(&facts);
+        assert_false(checkup_is_ok(findings));
+        assert_string_equal(status_of(findings, "container"), "not ok");
+        assert_string_equal(status_of(findings, "enforcement"), "not ok");
+        assert_non_null(strstr(remedy_of(findings, "container"), "--cgroupns=private"));
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+}
+
+static void v2_without_memory_controller_is_not_ok_though_groups_can_be_made(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.tree_controllers = (char *)"cpu pids\n";
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "memory controller"), "not ok");
+        assert_string_equal(status_of(findings, "pids and cpu controllers"), "ok");
+        assert_string_equal(status_of(findings, "systemd"), "ok");
+        assert_non_null(strstr(remedy_of(findings, "memory controller"), "Delegate="));
+        assert_false(checkup_is_ok(findings));
+}
+
+static void cpuset_is_not_cpu(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.tree_controllers = (char *)"cpuset memory pids\n";
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "pids and cpu controllers"), "warning");
+        assert_true(checkup_is_ok(findings));
+}
+
+static void no_session_names_linger(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.bus = false;
+        facts.runtime_directory = NULL;
+        facts.tree_controllers = NULL;
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "systemd"), "not ok");
+        assert_non_null(strstr(remedy_of(findings, "systemd"), "loginctl enable-linger"));
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+}
+
+static void swap_that_is_not_counted_is_not_ok_only_where_there_is_swap(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *without = NULL, *with = NULL;
+
+        facts.swap_accounting = KNOWN_NO;
+        without = checkup(&facts);
+        facts.swap_bytes = UINT64_C(1) << 30;
+        with = checkup(&facts);
+        assert_string_equal(status_of(without, "swap accounting"), "ok");
+        assert_string_equal(status_of(with, "swap accounting"), "not ok");
+}
+
+static void old_kernel_is_a_warning_until_cgroup_kill_is_missing(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *old = NULL, *older = NULL;
+
+        facts.host.memory_peak = false;
+        old = checkup(&facts);
+        facts.host.cgroup_kill = false;
+        older = checkup(&facts);
+        assert_string_equal(status_of(old, "kernel"), "warning");
+        assert_true(checkup_is_ok(old));
+        assert_string_equal(status_of(older, "kernel"), "not ok");
+}
+
+static void record_on_nfs_is_not_ok(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.state_on_network = true;
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "state directory"), "not ok");
+        assert_non_null(strstr(remedy_of(findings, "state directory"), "SCIDEX_STORAGE_SQLITE"));
+}
+
+static void little_space_is_a_warning_and_none_is_not_ok(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *little = NULL, *none = NULL;
+
+        facts.state_free_bytes = UINT64_C(100) << 20;
+        little = checkup(&facts);
+        facts.state_free_bytes = 0;
+        none = checkup(&facts);
+        assert_string_equal(status_of(little, "disk space"), "warning");
+        assert_string_equal(status_of(none, "disk space"), "not ok");
+}
+
+static void supervisor_of_another_version_is_a_warning(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.status = json_pack("{s:b, s:{s:s, s:s, s:s}}", "ok", 1, "status", "version", "0.0.1", "mode", "system",
+                "enforcement", "kernel");
+        findings = checkup(&facts);
+        json_decref(facts.status);
+        assert_string_equal(status_of(findings, "supervisor"), "warning");
+        assert_true(checkup_is_ok(findings));
+}
+
+static void word_of_the_supervisor_wins_over_expectation(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.status = json_pack("{s:b, s:{s:s, s:s, s:s, s:{s:s, s:s}}}", "ok", 1, "status", "version", SCIDEX_VERSION,
+                "mode", "private", "enforcement", "sampled", "tree", "detail", "mkdir was refused", "hint", "do this");
+        findings = checkup(&facts);
+        json_decref(facts.status);
+        assert_string_equal(status_of(findings, "enforcement"), "not ok");
+        assert_string_equal(remedy_of(findings, "enforcement"), "do this");
+}
+
+static void supervisor_that_refuses_is_not_ok_and_none_is_ok(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *none = NULL, *denied = NULL;
+
+        facts.status = json_pack("{s:b, s:{s:s, s:s}}", "ok", 0, "error", "code", "no-supervisor", "message", "none");
+        none = checkup(&facts);
+        json_decref(facts.status);
+        facts.status = json_pack("{s:b, s:{s:s, s:s}}", "ok", 0, "error", "code", "denied", "message", "refused");
+        denied = checkup(&facts);
+        json_decref(facts.status);
+        assert_string_equal(status_of(none, "supervisor"), "ok");
+        assert_string_equal(status_of(denied, "supervisor"), "not ok");
+}
+
+static void corrupt_file_set_aside_is_a_warning(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.storage = json_pack("{s:b, s:{s:s, s:s, s:[s], s:s}}", "ok", 1, "storage", "state", "ok", "path", "/x",
+                "set_aside", "/x.corrupt", "journal_mode", "wal");
+        findings = checkup(&facts);
+        json_decref(facts.storage);
+        assert_string_equal(status_of(findings, "record"), "warning");
+}
+
+static void socket_directory_of_another_is_not_ok(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.socket_directory_state = DIRECTORY_FOREIGN;
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "socket directory"), "not ok");
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+}
+
+static void given_tree_that_is_not_writable_is_not_ok(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.tree_given = "/sys/fs/cgroup/mine";
+        facts.tree_writable = false;
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "tree"), "not ok");
+        assert_string_equal(status_of(findings, "enforcement"), "not ok");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(pure_v2_with_systemd_is_ok),
+                cmocka_unit_test(hybrid_host_can_only_sample),
+                cmocka_unit_test(container_with_a_read_only_cgroup_file_system_names_the_option),
+                cmocka_unit_test(v2_without_memory_controller_is_not_ok_though_groups_can_be_made),
+                cmocka_unit_test(cpuset_is_not_cpu),
+                cmocka_unit_test(no_session_names_linger),
+                cmocka_unit_test(swap_that_is_not_counted_is_not_ok_only_where_there_is_swap),
+                cmocka_unit_test(old_kernel_is_a_warning_until_cgroup_kill_is_missing),
+                cmocka_unit_test(record_on_nfs_is_not_ok),
+                cmocka_unit_test(little_space_is_a_warning_and_none_is_not_ok),
+                cmocka_unit_test(supervisor_of_another_version_is_a_warning),
+                cmocka_unit_test(word_of_the_supervisor_wins_over_expectation),
+                cmocka_unit_test(supervisor_that_refuses_is_not_ok_and_none_is_ok),
+                cmocka_unit_test(corrupt_file_set_aside_is_a_warning),
+                cmocka_unit_test(socket_directory_of_another_is_not_ok),
+                cmocka_unit_test(given_tree_that_is_not_writable_is_not_ok),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
