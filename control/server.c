@@ -152,6 +152,10 @@ static void client_read(Client *client) {
                         client_drop(client);
                         return;
                 }
+                if (message.pid == 0) { /* sent before SO_PASSCRED was on: whoever connected */
+                        message.pid = client->peer.pid;
+                        message.uid = client->peer.uid;
+                }
                 client->server->handlers->request(client, &message, client->server->userdata);
         }
 }
@@ -314,7 +318,7 @@ static int packet_new(const json_t *body, const int *fds, size_t n_fds, Packet *
 }
 
 int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds) {
-        Packet *packet;
+        Packet *packet = NULL;
         int r;
 
         if (client->dead)

@@ -1,0 +1,263 @@
+/*
+ * The end of a run as its launcher tells it: one line, the report, the exit status.
+ *
+ * Called by main.  The line is made from the run and event objects, which come from the supervisor, or, when none came
+ * back, from what we can read in the group ourselves.
+ */
+#include "cmd/scidex-run/launch.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/parse.h"
+#include "base/uuid.h"
+#include "cgroup/usage.h"
+#include "control/client.h"
+#include "supervise/decide.h"
+#include "supervise/handover.h"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static void read_counters(const Launch *l, Usage *ret) {
+        *ret = USAGE_NONE;
+        if (l->group_fd >= 0)
+                (void)usage_read(l->group_fd, ret);
+}
+
+static uint64_t known(uint64_t value) {
+        return value == USAGE_UNKNOWN ? 0 : value;
+}
+
+/* The run object as far as we know it. */
+static json_t *own_account(const Launch *l, const Usage *usage) {
+        json_t *o = json_pack("{s:s, s:o, s:s, s:o, s:f, s:o, s:o}", "run_id", l->run_id, "analysis_id",
+                json_from_text(l->options->request.analysis_id), "verdict", verdict_to_string(l->verdict), "detail",
+                json_from_text(l->detail), "duration_sec",
+                (double)usec_sub(l->ended_usec, l->launched_usec) / (double)USEC_PER_SEC, "memory_limit_bytes",
+                json_from_u64(l->options->request.memory_bytes), "memory_peak_bytes",
+                json_from_u64(usage->memory_peak_bytes));
+
+        (void)json_object_set_new(o, "timeout_sec",
+                l->options->request.timeout_usec == USEC_INFINITY
+                        ? json_null()
+                        : json_real((double)l->options->request.timeout_usec / (double)USEC_PER_SEC));
+        (void)json_object_set_new(
+                o, "exit_status", WIFEXITED(l->wait_status) ? json_integer(WEXITSTATUS(l->wait_status)) : json_null());
+        (void)json_object_set_new(o, "exit_signal",
+                WIFSIGNALED(l->wait_status) ? json_from_text(signal_to_name(WTERMSIG(l->wait_status))) : json_null());
+        return o;
+}
+
+static void write_handover(const Launch *l, const Usage *usage, const char *event_id) {
+        _cleanup_(freep) char *directory = NULL;
+        char boot_id[37] = "";
+        Handover handover = { .run_id = l->run_id,
+                .boot_id = boot_id,
+                .request = &l->options->request,
+                .launched_at = l->launched_at,
+                .launched_usec = l->launched_usec,
+                .ended_at = l->ended_at,
+                .ended_usec = l->ended_usec,
+                .launcher_pid = getpid(),
+                .pid = l->spawned.pid,
+                .wait_status = l->wait_status,
+                .exec_errno = l->exec_errno,
+                .forwarded = l->forwarded,
+                .verdict = l->verdict,
+                .detail = l->detail,
+                .event_id = event_id,
+                .killed_at = l->backstop_at,
+                .memory_peak_bytes = usage->memory_peak_bytes,
+                .own_oom = usage->oom,
+                .local_oom_kill = usage->oom_kill_local };
+        int r = clock_boot_id(boot_id);
+
+        if (r == 0)
+                r = client_state_directory(&directory);
+        if (r == 0)
+                r = handover_write(directory, &handover);
+        if (r < 0)
+                run_say("warning: no supervisor came back and the end of this run can't be left for the next one: %s",
+                        strerror(-r));
+}
+
+void launch_decide_alone(Launch *l) {
+        Uuid event_id = { "" };
+        Ending ending;
+        Usage usage;
+
+        read_counters(l, &usage);
+        if (l->kill_fd >= 0 && write(l->kill_fd, "1", 1) < 0) /* leftovers: nobody else will end them */
+                run_say("warning: what the run left behind can't be killed: %s", strerror(errno));
+        ending = (Ending){ .reason = l->backstop ? VERDICT_TIMEOUT : VERDICT_NONE,
+                .status_known = true,
+                .wait_status = l->wait_status,
+                .exec_errno = l->exec_errno,
+                .forwarded = l->forwarded,
+                .own_oom = known(usage.oom),
+                .local_oom_kill = known(usage.oom_kill_local),
+                .max_events = known(usage.max_events) };
+        l->verdict = decide_verdict(&ending, &l->detail);
+        if (l->backstop)
+                l->detail = "backstop";
+        if (l->backstop || l->verdict == VERDICT_MEMORY || l->verdict == VERDICT_HOST_OOM)
+                event_id = uuid_new(clock_realtime_usec());
+        if (!l->backstop)
+                l->backstop_at = l->ended_at;
+        l->run = own_account(l, &usage);
+        l->recorded = true; /* by the handover, at the next start */
+        write_handover(l, &usage, event_id.text[0] ? event_id.text : NULL);
+}
+
+static double number_of(const json_t *o, const char *key) {
+        return json_number_value(json_object_get(o, key));
+}
+
+static char *duration_text(char buffer[static FORMAT_MAX], const json_t *o, const char *key) {
+        return format_duration(buffer, (uint64_t)(number_of(o, key) * (double)USEC_PER_SEC));
+}
+
+/* "memory limit 2.0 GiB reached", "wall-clock limit 30min reached", … */
+static char *reason_text(const Launch *l) {
+        char size[FORMAT_MAX], time[FORMAT_MAX];
+        const char *detail = NULL;
+        uint64_t limit = 0;
+
+        (void)json_get_text(l->run, "detail", &detail);
+        (void)json_get_u64(l->run, "memory_limit_bytes", &limit);
+        switch (l->verdict) {
+        case VERDICT_MEMORY:
+                if (detail && strcmp(detail, "thrashing") == 0)
+                        return text_printf("thrashing at its memory limit %s", format_bytes(size, limit));
+                if (detail && strcmp(detail, "sampled") == 0)
+                        return text_printf("memory limit %s exceeded (sampled)", format_bytes(size, limit));
+                return text_printf("memory limit %s reached%s%s", format_bytes(size, limit), detail ? ", " : "",
+                        detail ? detail : "");
+        case VERDICT_HOST_OOM:
+                return text_printf("the host or an outer group ran out of memory, not this run's own limit%s%s",
+                        detail ? ", " : "", detail ? detail : "");
+        case VERDICT_TIMEOUT:
+                return text_printf("wall-clock limit %s reached%s", duration_text(time, l->run, "timeout_sec"),
+                        detail ? " (by the launcher's backstop: no supervisor answered)" : "");
+        case VERDICT_CPU_TIME:
+                return text_printf("CPU-time limit %s reached", duration_text(time, l->run, "cpu_limit_sec"));
+        case VERDICT_CANCELLED:
+                return text_printf("cancelled%s%s", detail ? ", " : "", detail ? detail : "");
+        default:
+                return text_printf("%s%s%s", verdict_to_string(l->verdict), detail ? ", " : "", detail ? detail : "");
+        }
+}
+
+static char *peak_text(const Launch *l) {
+        char peak[FORMAT_MAX];
+        uint64_t bytes, processes;
+        bool counted = json_get_u64(l->event, "processes_killed", &processes) == 0 && processes != UINT64_MAX;
+
+        if (json_get_u64(l->run, "memory_peak_bytes", &bytes) < 0 || bytes == UINT64_MAX)
+                return counted ? text_printf(" (%llu process%s)", (unsigned long long)processes, processes == 1 ? "" : "es")
+                               : strdup("");
+        if (!counted)
+                return text_printf(" (peak %s)", format_bytes(peak, bytes));
+        return text_printf(" (peak %s, %llu process%s)", format_bytes(peak, bytes), (unsigned long long)processes,
+                processes == 1 ? "" : "es");
+}
+
+static const char *short_id(const Launch *l) {
+        size_t n = strlen(l->run_id);
+
+        return n > 8 ? l->run_id + n - 8 : l->run_id;
+}
+
+/* "SDA-42", or the short id where none was given. */
+static char *name_of(const Launch *l) {
+        return l->options->request.analysis_id ? text_escape(l->options->request.analysis_id) : text_printf("run %s", short_id(l));
+}
+
+static void say_killed(const Launch *l) {
+        _cleanup_(freep) char *name = name_of(l), *reason = reason_text(l), *peak = peak_text(l);
+        char time[FORMAT_MAX];
+
+        run_say("%s killed: %s after %s%s. Details: scidexctl why %s", name, reason,
+                duration_text(time, l->run, "duration_sec"), peak, short_id(l));
+}
+
+static void say_ended(const Launch *l) {
+        _cleanup_(freep) char *name = name_of(l);
+        char time[FORMAT_MAX], peak[FORMAT_MAX], limit[FORMAT_MAX];
+        uint64_t peak_bytes = 0, limit_bytes = UINT64_MAX;
+        bool has_peak = json_get_u64(l->run, "memory_peak_bytes", &peak_bytes) == 0 && peak_bytes != UINT64_MAX;
+
+        (void)json_get_u64(l->run, "memory_limit_bytes", &limit_bytes);
+        run_say("%s %s after %s, exit status %d, peak %s of %s", name, verdict_to_string(l->verdict),
+                duration_text(time, l->run, "duration_sec"), verdict_exit_status(l->verdict, l->wait_status),
+                has_peak ? format_bytes(peak, peak_bytes) : "unknown", format_bytes(limit, limit_bytes));
+}
+
+static void say_leftovers(const Launch *l) {
+        _cleanup_(freep) char *name = name_of(l);
+        uint64_t n = 0;
+
+        (void)json_get_u64(l->event, "processes_killed", &n);
+        run_say("%s left %llu process%s behind, killed. Details: scidexctl why %s", name, (unsigned long long)n,
+                n == 1 ? "" : "es", short_id(l));
+}
+
+static void say_end(const Launch *l) {
+        const char *reason = NULL;
+        bool killed = l->verdict == VERDICT_TIMEOUT || l->verdict == VERDICT_CPU_TIME || l->verdict == VERDICT_MEMORY ||
+                l->verdict == VERDICT_HOST_OOM || (l->verdict == VERDICT_CANCELLED && json_is_object(l->event)) ||
+                l->verdict == VERDICT_ORPHANED;
+
+        if (!l->recorded)
+                run_say("warning: the record of this run can't be written yet; it is kept and written when possible, see "
+                        "scidexctl doctor");
+        if (killed)
+                say_killed(l);
+        else if (l->options->verbose)
+                say_ended(l);
+        if (json_get_text(l->event, "reason", &reason) == 0 && strcmp(reason, "orphan") == 0)
+                say_leftovers(l);
+}
+
+static int write_report(const Launch *l) {
+        _cleanup_(json_decrefp) json_t *report = json_pack("{s:i, s:O, s:O?}", "schema", 1, "run", l->run, "event", l->event);
+        _cleanup_(freep) char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
+        int r = text ? file_replace_at(AT_FDCWD, l->options->report, text, strlen(text), 0644) : -ENOMEM;
+
+        if (r < 0)
+                run_say("can't write the report \"%s\": %s; the run itself is recorded, see scidexctl show %s",
+                        l->options->report, strerror(-r), short_id(l));
+        return r;
+}
+
+static int exec_failed(const Launch *l) {
+        const char *command = l->options->command[0];
+
+        run_say("can't run \"%s\": %s%s", command, strerror(l->exec_errno),
+                l->exec_errno == ENOENT ? "; check the name and PATH" : "; check its permissions and format");
+        return l->exec_errno == ENOENT ? RUN_EXIT_NOT_FOUND : RUN_EXIT_NOT_EXECUTABLE;
+}
+
+/* So that a shell loop around us stops as if it had run the command itself. */
+static void die_of_interrupt(const Launch *l) {
+        sigset_t set;
+
+        (void)signal(SIGINT, SIG_DFL);
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGINT);
+        (void)raise(SIGINT);
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int launch_finish(Launch *l) {
+        if (l->options->report && write_report(l) < 0 && !l->options->quiet)
+                return RUN_EXIT_FAILED;
+        if (l->exec_errno != 0 && l->verdict == VERDICT_FAILED)
+                return exec_failed(l);
+        if (!l->options->quiet)
+                say_end(l);
+        if (l->verdict == VERDICT_CANCELLED && l->forwarded == SIGINT)
+                die_of_interrupt(l);
+        return verdict_exit_status(l->verdict, l->wait_status);
+}

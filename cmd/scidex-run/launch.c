@@ -1,0 +1,210 @@
+/*
+ * The beginning of a run: ask the supervisor for a group, start the command inside it.
+ *
+ * Called by main.  The hard thing is that the launcher may not be allowed to start a process in the group (a login
+ * session): then a child is forked that waits at a gate, the supervisor moves it, and only then it goes on to exec, so
+ * that no byte is ever charged elsewhere.
+ */
+#include "cmd/scidex-run/launch.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "control/client.h"
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define ANSWER_WAIT_USEC (20 * USEC_PER_SEC)
+
+/* What is blocked and read from the signalfd while the run lives; terminal stops (TTIN, TTOU) keep their default. */
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP, SIGCHLD };
+
+static void say_error(const json_t *reply) {
+        const json_t *error = json_object_get(reply, "error");
+        const char *message = "no reason given", *detail = NULL, *hint = NULL;
+
+        (void)json_get_text(error, "message", &message);
+        (void)json_get_text(error, "detail", &detail);
+        (void)json_get_text(error, "hint", &hint);
+        run_say("%s%s%s%s%s", message, detail ? ": " : "", detail ? detail : "", hint ? ". " : "", hint ? hint : "");
+}
+
+/* One question while the run is being made. 0 with *ret (also ok:false), -errno. */
+static int ask(Launch *l, json_t *request, Message *ret) {
+        _cleanup_(json_decrefp) json_t *owned = request;
+        int r;
+
+        if (!owned)
+                return -ENOMEM;
+        r = client_ask(l->connection.fd, owned, ANSWER_WAIT_USEC, ret);
+        return r > 0 ? -ECONNRESET : r;
+}
+
+static int take_environment(Launch *l, const json_t *list) {
+        size_t n = json_array_size(list);
+
+        l->environment = calloc(n + 1, sizeof(char *));
+        if (!l->environment)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                const char *text = json_string_value(json_array_get(list, i));
+
+                l->environment[i] = strdup(text ? text : "");
+                if (!l->environment[i])
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static void say_warnings(const Launch *l, const json_t *list) {
+        const json_t *text;
+        size_t i;
+
+        if (l->options->quiet)
+                return;
+        json_array_foreach(list, i, text)
+                run_say("warning: %s", json_string_value(text));
+}
+
+static int take_answer(Launch *l, Message *reply) {
+        const char *id;
+
+        if (json_get_text(reply->body, "run_id", &id) < 0)
+                return -EBADMSG;
+        l->run_id = strdup(id);
+        l->group_fd = message_take_fd(reply, 0);
+        l->kill_fd = message_take_fd(reply, 1);
+        (void)json_get_u64(reply->body, "deadline_boottime_usec", &l->deadline_usec);
+        (void)json_get_u64(reply->body, "launched_boottime_usec", &l->launched_usec);
+        (void)json_get_u64(reply->body, "launched_at_usec", &l->launched_at);
+        say_warnings(l, json_object_get(reply->body, "warnings"));
+        return l->run_id ? take_environment(l, json_object_get(reply->body, "environment")) : -ENOMEM;
+}
+
+int launch_ask(Launch *l) {
+        bool again = true;
+
+        for (;;) {
+                _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
+                json_t *request = message_request("launch");
+                int r;
+
+                (void)json_object_set_new(request, "request", request_to_json(&l->options->request));
+                r = ask(l, request, &reply);
+                if ((r == -ECONNRESET || r == -EPIPE) && again) {
+                        /* A private supervisor that was just leaving: there will be another. */
+                        again = false;
+                        connection_deinit(&l->connection);
+                        r = connection_open(l->options->private_only, &l->connection);
+                        if (r == 0)
+                                continue;
+                        return r;
+                }
+                if (r < 0) {
+                        run_say("the supervisor at %s does not answer: %s; see scidexctl doctor", l->connection.path,
+                                strerror(-r));
+                        return r;
+                }
+                if (!json_is_true(json_object_get(reply.body, "ok"))) {
+                        say_error(reply.body);
+                        return -EPERM;
+                }
+                return take_answer(l, &reply);
+        }
+}
+
+static int block_signals(Launch *l) {
+        struct sigaction chld;
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(handled); i++)
+                (void)sigaddset(&set, handled[i]);
+        if (sigprocmask(SIG_BLOCK, &set, &l->mask) < 0)
+                return -errno;
+        /* With SIGCHLD ignored there would be no status to collect. */
+        l->sigchld_ignored = sigaction(SIGCHLD, NULL, &chld) == 0 && chld.sa_handler == SIG_IGN;
+        if (l->sigchld_ignored)
+                (void)signal(SIGCHLD, SIG_DFL);
+        l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return l->signal_fd < 0 ? -errno : 0;
+}
+
+static json_t *process_message(const char *op, pid_t pid) {
+        json_t *message = message_request(op);
+
+        if (message)
+                (void)json_object_set_new(message, "pid", json_integer(pid));
+        return message;
+}
+
+/* Has the supervisor move the waiting child, then opens its gate. */
+static int move_and_go(Launch *l) {
+        _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
+        int r = ask(l, process_message("move", l->spawned.pid), &reply);
+
+        if (r < 0) {
+                run_say("the supervisor does not answer: %s; nothing was started", strerror(-r));
+                return r;
+        }
+        if (!json_is_true(json_object_get(reply.body, "ok"))) {
+                say_error(reply.body);
+                return -EPERM;
+        }
+        return 0;
+}
+
+static void open_gate(Launch *l) {
+        if (l->spawned.gate_fd >= 0 && write(l->spawned.gate_fd, "", 1) < 0)
+                return; /* the child is dead: its status tells */
+        l->spawned.gate_fd = close_fd(l->spawned.gate_fd);
+}
+
+static int tell_started(Launch *l) {
+        _cleanup_(json_decrefp) json_t *message = process_message("started", l->spawned.pid);
+
+        return message ? message_send(l->connection.fd, message, &l->spawned.pidfd, 1) : -ENOMEM;
+}
+
+static bool clone_is_denied(int r) {
+        return r == -EACCES || r == -EPERM || r == -ENOSYS || r == -EOPNOTSUPP;
+}
+
+int launch_start(Launch *l) {
+        SpawnOptions options = { .argv = l->options->command, .environment = l->environment, .mask = &l->mask };
+        int r;
+
+        r = block_signals(l);
+        if (r < 0)
+                return r;
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+        options.ignore_sigchld = l->sigchld_ignored;
+        r = l->group_fd >= 0 ? spawn_process(&options, l->group_fd, &l->spawned) : -EACCES;
+        if (clone_is_denied(r)) {
+                r = spawn_process(&options, -1, &l->spawned);
+                if (r == 0 && l->group_fd >= 0)
+                        r = move_and_go(l);
+        } else if (r < 0) {
+                run_say("can't start a process: %s", strerror(-r));
+        }
+        if (r < 0)
+                return r;
+        r = tell_started(l);
+        open_gate(l);
+        return r == -EPIPE ? 0 : r; /* a lost supervisor is found again by the wait loop */
+}
+
+void launch_deinit(Launch *l) {
+        connection_deinit(&l->connection);
+        spawned_deinit(&l->spawned);
+        l->group_fd = close_fd(l->group_fd);
+        l->kill_fd = close_fd(l->kill_fd);
+        l->signal_fd = close_fd(l->signal_fd);
+        for (char **e = l->environment; e && *e; e++)
+                free(*e);
+        free(l->environment);
+        free(l->run_id);
+        json_decref(l->run);
+        json_decref(l->event);
+}

@@ -1,0 +1,47 @@
+/* One run from the launcher's side: ask, start, wait, tell. */
+#pragma once
+
+#include "cgroup/spawn.h"
+#include "cmd/scidex-run/connect.h"
+#include "cmd/scidex-run/options.h"
+#include "supervise/verdict.h"
+#include <signal.h>
+#include <stdint.h>
+
+/* What the launcher knows of its run. */
+typedef struct Launch {
+        const RunOptions *options; /* borrowed */
+        Connection connection;     /* owned */
+        char *run_id;              /* owned */
+        char **environment;        /* owned; "K=V", NULL-terminated */
+        int group_fd, kill_fd;     /* owned; -EBADF without a group */
+        uint64_t launched_at, launched_usec, deadline_usec;
+        sigset_t mask;             /* as we were started with */
+        bool sigchld_ignored;
+        int signal_fd;             /* owned */
+        Spawned spawned;           /* owned */
+        bool main_reaped;
+        int wait_status, exec_errno;
+        int forwarded;             /* last signal passed on, or got with the terminal's group */
+        unsigned n_asked;          /* INTs and TERMs so far; the second begins the kill */
+        bool cancelled;            /* the second was told to the supervisor */
+        bool backstop;             /* we wrote cgroup.kill ourselves */
+        uint64_t backstop_at;      /* realtime */
+        uint64_t ended_usec, ended_at; /* of the main process */
+        json_t *run, *event;       /* owned; the end as the supervisor tells it; NULL before */
+        bool recorded;
+        Verdict verdict;
+        const char *detail;        /* static */
+} Launch;
+
+/* Asks the supervisor for a run. 0; -errno, said on stderr. */
+int launch_ask(Launch *launch);
+/* Starts the command in it. 0; -errno, said on stderr. */
+int launch_start(Launch *launch);
+/* Waits for the end; launch->verdict is known then. 0 or -errno. */
+int launch_wait(Launch *launch);
+/* Without a supervisor: what remains is killed, the verdict decided, a handover written. */
+void launch_decide_alone(Launch *launch);
+/* One line on stderr, the report, and the exit status. */
+int launch_finish(Launch *launch);
+void launch_deinit(Launch *launch);

@@ -1,0 +1,232 @@
+/*
+ * From the start of the command to its end: signals, the supervisor's word, the backstop.
+ *
+ * Called by main after launch_start().  One poll loop over the signalfd and the connection.  The hard things: only signals
+ * that a process sent are passed on, since those of the terminal reach the run by themselves (same process group); and a
+ * supervisor may go and come back, so the end is told anew to each, and if none comes we decide by the same rules.
+ */
+#include "cmd/scidex-run/launch.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/process.h"
+#include "control/client.h"
+#include <poll.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define BACKSTOP_EXTRA_USEC   (5 * USEC_PER_SEC)    /* after deadline and grace: nobody else will end this run */
+#define ALONE_AFTER_USEC      (10 * USEC_PER_SEC)   /* no supervisor has come back by then after the run's end */
+#define ANSWER_AFTER_USEC     (20 * USEC_PER_SEC)   /* one is connected but silent for so long after end and grace */
+#define RECONNECT_EVERY_USEC  (50 * USEC_PER_MSEC)
+
+static void tell_exited(Launch *l) {
+        _cleanup_(json_decrefp) json_t *message = message_request("exited");
+
+        if (!message || l->connection.fd < 0 || !l->main_reaped)
+                return;
+        (void)json_object_set_new(message, "status", json_integer(l->wait_status));
+        (void)json_object_set_new(message, "exec_errno", json_integer(l->exec_errno));
+        (void)json_object_set_new(message, "forwarded", json_integer(l->forwarded));
+        if (message_send(l->connection.fd, message, NULL, 0) < 0)
+                l->connection.fd = close_fd(l->connection.fd);
+}
+
+/* Collects every child: the main process's status is the run's, strays that were handed to us are only laid to rest. */
+static void reap(Launch *l) {
+        int status;
+        pid_t pid;
+
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid != l->spawned.pid || l->main_reaped)
+                        continue;
+                l->main_reaped = true;
+                l->wait_status = status;
+                l->exec_errno = spawn_wait_exec(&l->spawned);
+                l->ended_usec = clock_boottime_usec();
+                l->ended_at = clock_realtime_usec();
+                tell_exited(l);
+        }
+}
+
+static void pass_on(Launch *l, int signal) {
+        if (!l->main_reaped && l->spawned.pidfd >= 0)
+                (void)pidfd_signal(l->spawned.pidfd, signal);
+}
+
+static void ask_cancel(Launch *l) {
+        _cleanup_(json_decrefp) json_t *message = message_request("cancel");
+
+        if (message && l->connection.fd >= 0)
+                (void)message_send(l->connection.fd, message, NULL, 0);
+        l->cancelled = true;
+}
+
+static void on_signal(Launch *l, const struct signalfd_siginfo *info) {
+        int signal = (int)info->ssi_signo;
+        bool sent = info->ssi_code <= 0; /* SI_USER, SI_QUEUE, SI_TKILL; the terminal's are SI_KERNEL */
+
+        if (signal == SIGCHLD)
+                return; /* reaped after every wake-up */
+        if (sent)
+                pass_on(l, signal);
+        if (signal == SIGTSTP) {
+                (void)raise(SIGSTOP); /* the shell waits for us to stop; the run has its own */
+                return;
+        }
+        if (signal == SIGCONT || signal == SIGWINCH)
+                return;
+        l->forwarded = signal;
+        if ((signal == SIGINT || signal == SIGTERM) && ++l->n_asked >= 2)
+                ask_cancel(l);
+}
+
+static void read_signals(Launch *l) {
+        struct signalfd_siginfo info;
+
+        while (read(l->signal_fd, &info, sizeof(info)) == sizeof(info))
+                on_signal(l, &info);
+        reap(l);
+}
+
+static void take_end(Launch *l, const json_t *body) {
+        const char *verdict;
+
+        l->run = json_incref(json_object_get(body, "run"));
+        l->event = json_incref(json_object_get(body, "event"));
+        l->recorded = json_is_true(json_object_get(body, "recorded"));
+        if (json_get_text(l->run, "verdict", &verdict) == 0)
+                l->verdict = verdict_from_string(verdict);
+}
+
+/* Ended and recorded while we had no connection: the record has the verdict. */
+static void ask_record(Launch *l) {
+        _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
+        _cleanup_(json_decrefp) json_t *request = message_request("why"), *end = json_object();
+        _cleanup_(close_fdp) int fd = -EBADF;
+        _cleanup_(freep) char *path = NULL;
+
+        if (!request || !end || client_record_path(l->connection.path, &path) < 0 || client_connect(path, &fd) != 0)
+                return;
+        (void)json_object_set_new(request, "run", json_string(l->run_id));
+        if (client_ask(fd, request, USEC_PER_SEC, &reply) != 0 || !json_is_true(json_object_get(reply.body, "ok")))
+                return;
+        (void)json_object_set(end, "run", json_object_get(reply.body, "run"));
+        (void)json_object_set(end, "event", json_array_get(json_object_get(reply.body, "events"), 0));
+        (void)json_object_set_new(end, "recorded", json_true());
+        take_end(l, end);
+}
+
+static void read_connection(Launch *l) {
+        _cleanup_(message_deinit) Message message = MESSAGE_NONE;
+        const char *re = "", *code = "";
+        int r = message_receive(l->connection.fd, &message);
+
+        if (r == -EAGAIN)
+                return;
+        if (r != 0) {
+                l->connection.fd = close_fd(l->connection.fd);
+                return;
+        }
+        (void)json_get_text(message.body, "re", &re);
+        (void)json_get_text(json_object_get(message.body, "error"), "code", &code);
+        if (strcmp(re, "exited") == 0 && json_is_object(json_object_get(message.body, "run"))) {
+                take_end(l, message.body);
+        } else if (strcmp(re, "attach") == 0 && strcmp(code, "gone") == 0) {
+                if (l->main_reaped)
+                        ask_record(l);
+                l->connection.fd = close_fd(l->connection.fd);
+        } else if (strcmp(re, "attach") == 0) {
+                tell_exited(l);
+                if (l->cancelled)
+                        ask_cancel(l);
+        }
+}
+
+static void reconnect(Launch *l) {
+        _cleanup_(json_decrefp) json_t *message = NULL;
+
+        if (connection_reopen(&l->connection) < 0)
+                return;
+        message = message_request("attach");
+        (void)json_object_set_new(message, "run_id", json_string(l->run_id));
+        (void)json_object_set_new(message, "request", request_to_json(&l->options->request));
+        (void)json_object_set_new(message, "launched_boottime_usec", json_from_u64(l->launched_usec));
+        (void)json_object_set_new(message, "launched_at_usec", json_from_u64(l->launched_at));
+        (void)json_object_set_new(message, "pid", json_integer(l->spawned.pid));
+        if (message_send(l->connection.fd, message, &l->spawned.pidfd, 1) < 0)
+                l->connection.fd = close_fd(l->connection.fd);
+}
+
+/* Without a group there is no cgroup.kill: what was handed to us (subreaper) and the main process. */
+static void kill_children(const Launch *l) {
+        _cleanup_(fclosep) FILE *children = NULL;
+        int pid;
+
+        pass_on((Launch *)l, SIGKILL);
+        children = fopen("/proc/thread-self/children", "re");
+        while (children && fscanf(children, "%d", &pid) == 1) { /* NOLINT(cert-err34-c): the kernel's own numbers */
+                _cleanup_(close_fdp) int pidfd = pidfd_open_pid(pid);
+
+                if (pidfd >= 0)
+                        (void)pidfd_signal(pidfd, SIGKILL); /* our own child: it can't have been reaped but by us */
+        }
+}
+
+static void kill_all(Launch *l) {
+        if (l->kill_fd < 0 || write(l->kill_fd, "1", 1) < 0)
+                kill_children(l);
+}
+
+static uint64_t backstop_usec(const Launch *l) {
+        if (l->backstop || l->main_reaped)
+                return USEC_INFINITY;
+        return usec_add(usec_add(l->deadline_usec, l->options->request.grace_usec), BACKSTOP_EXTRA_USEC);
+}
+
+/* When a run that has ended is no longer waited for. */
+static uint64_t alone_usec(const Launch *l) {
+        if (!l->main_reaped)
+                return USEC_INFINITY;
+        if (l->connection.fd < 0)
+                return usec_add(l->ended_usec, ALONE_AFTER_USEC);
+        return usec_add(usec_add(l->ended_usec, l->options->request.grace_usec), ANSWER_AFTER_USEC);
+}
+
+static int poll_timeout(const Launch *l, uint64_t now_usec) {
+        uint64_t next = MIN_OF(backstop_usec(l), alone_usec(l));
+
+        if (l->connection.fd < 0)
+                next = MIN_OF(next, now_usec + RECONNECT_EVERY_USEC);
+        if (next == USEC_INFINITY)
+                return -1;
+        return (int)MIN_OF(usec_sub(next, now_usec) / USEC_PER_MSEC + 1, UINT64_C(3600000));
+}
+
+int launch_wait(Launch *l) {
+        while (!l->run) {
+                struct pollfd waiting[2] = { { .fd = l->signal_fd, .events = POLLIN },
+                        { .fd = l->connection.fd, .events = POLLIN } };
+                uint64_t now_usec = clock_boottime_usec();
+
+                if (now_usec >= backstop_usec(l)) {
+                        l->backstop = true;
+                        l->backstop_at = clock_realtime_usec();
+                        kill_all(l);
+                }
+                if (now_usec >= alone_usec(l)) {
+                        launch_decide_alone(l);
+                        return 0;
+                }
+                if (poll(waiting, 2, poll_timeout(l, now_usec)) < 0 && errno != EINTR)
+                        return -errno;
+                read_signals(l);
+                if (l->connection.fd < 0)
+                        reconnect(l);
+                else if (waiting[1].revents != 0)
+                        read_connection(l);
+        }
+        return 0;
+}
+

@@ -1,0 +1,198 @@
+/*
+ * What scidex-supervisor is told, and where its things lie.
+ *
+ * Called by main only.  A private supervisor is told its socket by the launcher that starts it; what is left open follows
+ * the same rules as the asking side (control/client.h), so that both find each other without configuration.
+ */
+#include "cmd/scidex-supervisor/options.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "cmd/place.h"
+#include "cmd/sibling.h"
+#include "control/client.h"
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/stat.h>
+
+#define LOG_MAX_BYTES (1024 * 1024) /* of a private supervisor; then it begins anew */
+
+static const char help[] =
+        "Usage: scidex-supervisor [OPTIONS]\n"
+        "Owns the tree of groups, watches the runs, kills what is over its limits, records why.\n"
+        "\n"
+        "  --daemon           stay until told to stop (the default)\n"
+        "  --private          serve one user; exit when no run has been left for 10 s\n"
+        "  --socket PATH      control socket (default: $SCIDEX_SOCKET; else /run/scidex/control as root,\n"
+        "                     $XDG_RUNTIME_DIR/scidex/control as an ordinary user or with --private)\n"
+        "  --state DIR        where the record lies (default: /var/lib/scidex as root, ~/.local/state/scidex)\n"
+        "  --ready-fd N       write one line to this fd when ready\n"
+        "  --help, --version\n"
+        "\n"
+        "SCIDEX_TREE names the cgroup directory to use. Stopping it (TERM) leaves the runs alive; the next one adopts them.\n"
+        "Exit status: 0 stopped or idle, 1 could not start, 64 usage.\n";
+
+enum {
+        OPTION_DAEMON = 256,
+        OPTION_PRIVATE,
+        OPTION_SOCKET,
+        OPTION_STATE,
+        OPTION_READY_FD,
+        OPTION_HELP,
+        OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+        { "daemon", no_argument, NULL, OPTION_DAEMON },
+        { "private", no_argument, NULL, OPTION_PRIVATE },
+        { "socket", required_argument, NULL, OPTION_SOCKET },
+        { "state", required_argument, NULL, OPTION_STATE },
+        { "ready-fd", required_argument, NULL, OPTION_READY_FD },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { "version", no_argument, NULL, OPTION_VERSION },
+        { 0 },
+};
+
+static int parse_one(int option, const char *value, Options *o) {
+        uint64_t number;
+
+        switch (option) {
+        case OPTION_DAEMON:
+                o->supervisor.private_mode = false;
+                return 0;
+        case OPTION_PRIVATE:
+                o->supervisor.private_mode = true;
+                return 0;
+        case OPTION_SOCKET:
+                free(o->socket_path);
+                o->socket_path = strdup(value);
+                return o->socket_path ? 0 : -ENOMEM;
+        case OPTION_STATE:
+                free(o->state_directory);
+                o->state_directory = strdup(value);
+                return o->state_directory ? 0 : -ENOMEM;
+        case OPTION_READY_FD:
+                if (parse_u64(value, &number) < 0 || number > 1 << 20 || fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0) {
+                        log_line(LOG_LEVEL_ERROR, "--ready-fd \"%s\" is no open file descriptor", value);
+                        return -EINVAL;
+                }
+                o->ready_fd = (int)number;
+                return 0;
+        case OPTION_HELP:
+                (void)fputs(help, stdout);
+                return 1;
+        case OPTION_VERSION:
+                (void)puts("scidex-supervisor " SCIDEX_VERSION);
+                return 1;
+        default:
+                return -EINVAL; /* getopt has said what */
+        }
+}
+
+int options_parse(int argc, char **argv, Options *ret) {
+        int option, r;
+
+        while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+                r = parse_one(option, optarg, ret);
+                if (r != 0)
+                        return r;
+        }
+        if (optind == argc)
+                return 0;
+        log_line(LOG_LEVEL_ERROR, "unexpected argument \"%s\": scidex-supervisor takes options only; see --help", argv[optind]);
+        return -EINVAL;
+}
+
+static int find_socket(Options *o) {
+        const char *given = getenv("SCIDEX_SOCKET");
+
+        if (o->socket_path)
+                return 0;
+        if (!o->supervisor.private_mode && geteuid() == 0 && !(given && *given)) {
+                o->socket_path = strdup("/run/scidex/control");
+                return o->socket_path ? 0 : -ENOMEM;
+        }
+        return client_private_path(&o->socket_path);
+}
+
+/*
+ * One scope (or, without systemd, one directory) for each socket, so that two supervisors don't meet in one tree. The
+ * default socket has the plain name; others a hash of the path (FNV-1a).
+ */
+static int find_scope_name(Options *o) {
+        _cleanup_(freep) char *usual = NULL;
+        const char *given = getenv("SCIDEX_SOCKET");
+        uint32_t hash = 2166136261U;
+        int r = 0;
+
+        if (!(given && *given))
+                r = client_private_path(&usual);
+        if (r < 0)
+                return r;
+        if ((usual && strcmp(usual, o->socket_path) == 0) || strcmp(o->socket_path, "/run/scidex/control") == 0) {
+                o->scope_name = strdup("scidex.scope");
+        } else {
+                for (const char *c = o->socket_path; *c; c++)
+                        hash = (hash ^ (unsigned char)*c) * 16777619U;
+                o->scope_name = text_printf("scidex-%08x.scope", hash);
+        }
+        return o->scope_name ? 0 : -ENOMEM;
+}
+
+int options_find_paths(Options *o, char **ret_error) {
+        int r = find_socket(o);
+
+        if (r == 0)
+                r = place_check(o->socket_path, ret_error);
+        if (r == 0 && !o->state_directory)
+                r = client_state_directory(&o->state_directory);
+        if (r == 0)
+                r = sibling_find("scidex-recorder", &o->recorder_program);
+        if (r == 0)
+                r = find_scope_name(o);
+        if (r < 0)
+                return r;
+        o->supervisor.socket_path = o->socket_path;
+        o->supervisor.state_directory = o->state_directory;
+        o->supervisor.recorder_program = o->recorder_program;
+        o->supervisor.scope_name = o->scope_name;
+        return 0;
+}
+
+/* A private supervisor outlives the terminal it was started from: its log goes to a file beside the record. */
+static void log_to_file(const Options *o) {
+        _cleanup_(freep) char *path = text_printf("%s/supervisor.log", o->state_directory ? o->state_directory : "");
+        _cleanup_(close_fdp) int fd = -EBADF;
+        struct stat st;
+
+        (void)directory_make(o->state_directory, 0700);
+        fd = open(path ? path : "", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        if (fstat(fd, &st) == 0 && st.st_size > LOG_MAX_BYTES)
+                (void)ftruncate(fd, 0);
+        (void)dup2(fd, STDERR_FILENO);
+}
+
+void options_report(Options *o, const char *error) {
+        const char *line = error ? error : "ready";
+
+        if (o->ready_fd < 0)
+                return;
+        if (write(o->ready_fd, line, strlen(line)) < 0)
+                log_line(LOG_LEVEL_WARNING, "nobody waits at --ready-fd, going on");
+        o->ready_fd = close_fd(o->ready_fd);
+        if (o->supervisor.private_mode && !error)
+                log_to_file(o);
+}
+
+void options_deinit(Options *o) {
+        free(o->socket_path);
+        free(o->state_directory);
+        free(o->recorder_program);
+        free(o->scope_name);
+        o->ready_fd = close_fd(o->ready_fd);
+}

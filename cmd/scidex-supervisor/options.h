@@ -1,0 +1,21 @@
+/* Command line and paths of scidex-supervisor. */
+#pragma once
+
+#include "supervise/supervisor.h"
+#include <string.h>
+
+#define OPTIONS_EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
+
+typedef struct Options {
+        SupervisorOptions supervisor;
+        char *socket_path, *state_directory, *recorder_program, *scope_name; /* owned */
+        int ready_fd; /* owned; a launcher waits at it, -EBADF: none */
+} Options;
+
+/* 0; 1: --help or --version has been answered; -EINVAL: said on stderr what is wrong. */
+int options_parse(int argc, char **argv, Options *ret);
+/* Fills what the command line left open, makes the directories. 0 or -errno with *ret_error a sentence. */
+int options_find_paths(Options *options, char **ret_error);
+/* Tells the waiting launcher "ready" (error NULL) or why not; a private supervisor then lets go of its stderr. */
+void options_report(Options *options, const char *error);
+void options_deinit(Options *options);

@@ -1,0 +1,186 @@
+/*
+ * Save and load of a run's state in the xattrs of its group.
+ *
+ * Called at the launch, at each step of a kill, and by a supervisor that has just started.  The hard thing is what can be
+ * half there: a crash may fall between any two writes.  `run` is written before the process starts, so a group without it
+ * has never been used; without `main` the process was never reported; the marker is rewritten as a whole each time.
+ */
+#include "supervise/adopt.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/process.h"
+#include <string.h>
+#include <sys/xattr.h>
+
+#define XATTR_RUN  "user.scidex.run"
+#define XATTR_MAIN "user.scidex.main"
+#define XATTR_KILL "user.scidex.kill"
+
+static int save(const Run *run, const char *name, json_t *object) {
+        _cleanup_(json_decrefp) json_t *owned = object;
+        _cleanup_(freep) char *text = owned ? json_to_text(owned) : NULL;
+
+        return text ? xattr_write(run->group.fd, name, text) : -ENOMEM;
+}
+
+int adopt_save(const Run *run, const char *boot_id) {
+        if (!run_is_grouped(run))
+                return -EOPNOTSUPP;
+        return save(run, XATTR_RUN,
+                json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:b, s:b, s:b, s:b}", "v", 1, "run_id",
+                        run->id.text, "boot_id", boot_id, "request", request_to_json(&run->request), "launched_at",
+                        (json_int_t)run->launched_at, "launched_usec", (json_int_t)run->launched_usec, "uid",
+                        (json_int_t)run->uid, "launcher_pid", (int)run->launcher_pid, "launcher_start_ticks",
+                        (json_int_t)run->launcher_start_ticks, "sampled", run->enforcement == ENFORCEMENT_SAMPLED,
+                        "kept_memory", run->kept.memory, "kept_swap", run->kept.swap, "kept_pids", run->kept.pids));
+}
+
+int adopt_save_main(const Run *run) {
+        if (!run_is_grouped(run))
+                return -EOPNOTSUPP;
+        return save(run, XATTR_MAIN,
+                json_pack("{s:i, s:I, s:o}", "pid", (int)run->pid, "start_ticks", (json_int_t)run->start_ticks, "comm",
+                        json_from_text(run->comm)));
+}
+
+int adopt_save_kill(const Run *run) {
+        const Kill *k = &run->kill;
+
+        if (!run_is_grouped(run))
+                return -EOPNOTSUPP;
+        if (!run_has_kill(run))
+                return fremovexattr(run->group.fd, XATTR_KILL) < 0 && errno != ENODATA ? -errno : 0;
+        return save(run, XATTR_KILL,
+                json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:I}", "event_id", k->event_id.text, "seq",
+                        (int)k->seq, "reason", verdict_to_string(k->reason), "detail", json_from_text(k->detail),
+                        "decided_at", (json_int_t)k->decided_at, "term_at", (json_int_t)k->term_at, "kill_at",
+                        (json_int_t)k->kill_at, "grace_end_usec", (json_int_t)k->grace_end_usec, "term_processes",
+                        (json_int_t)k->term_processes, "by_kernel", k->by_kernel, "processes",
+                        k->processes.list ? json_incref(k->processes.list) : json_null(), "processes_count",
+                        (json_int_t)k->processes.count));
+}
+
+static int load(int fd, const char *name, json_t **ret) {
+        _cleanup_(freep) char *text = NULL;
+        int r = xattr_read(fd, name, &text);
+
+        if (r < 0)
+                return r;
+        *ret = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        if (json_is_object(*ret))
+                return 0;
+        json_decref(*ret);
+        *ret = NULL;
+        return -EBADMSG;
+}
+
+static uint64_t number(const json_t *object, const char *key) {
+        uint64_t value = 0;
+
+        return json_get_u64(object, key, &value) == 0 ? value : 0;
+}
+
+static bool truth(const json_t *object, const char *key) {
+        return json_is_true(json_object_get(object, key));
+}
+
+static int load_run(const json_t *o, const char *boot_id, Run **ret) {
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+        _cleanup_(request_deinit) RunRequest request = { 0 };
+        const char *id, *boot;
+        int r;
+
+        if (json_get_text(o, "run_id", &id) < 0 || !uuid_valid(id) || json_get_text(o, "boot_id", &boot) < 0 ||
+                strcmp(boot, boot_id) != 0 ||
+                request_from_json(json_object_get(o, "request"), &request, &error) < 0)
+                return ADOPT_E_FOREIGN;
+        r = run_new(&request, number(o, "launched_at"), number(o, "launched_usec"), ret);
+        if (r < 0)
+                return r;
+        memcpy((*ret)->id.text, id, UUID_TEXT_MAX);
+        (*ret)->uid = (uid_t)number(o, "uid");
+        (*ret)->launcher_pid = (pid_t)number(o, "launcher_pid");
+        (*ret)->launcher_start_ticks = number(o, "launcher_start_ticks");
+        (*ret)->enforcement = truth(o, "sampled") ? ENFORCEMENT_SAMPLED : ENFORCEMENT_KERNEL;
+        (*ret)->kept = (LimitsKept){ .memory = truth(o, "kept_memory"),
+                .swap = truth(o, "kept_swap"),
+                .pids = truth(o, "kept_pids"),
+                .memory_high = truth(o, "kept_memory"),
+                .cpu = truth(o, "kept_pids"),
+                .memory_bytes = (*ret)->request.memory_bytes };
+        return 0;
+}
+
+static void load_main(Run *run) {
+        _cleanup_(json_decrefp) json_t *o = NULL;
+        const char *comm;
+
+        if (load(run->group.fd, XATTR_MAIN, &o) < 0)
+                return;
+        run->pid = (pid_t)number(o, "pid");
+        run->start_ticks = number(o, "start_ticks");
+        if (json_get_text(o, "comm", &comm) == 0)
+                (void)snprintf(run->comm, sizeof(run->comm), "%s", comm);
+        run->phase = PHASE_RUNNING;
+}
+
+static void load_kill(Run *run) {
+        _cleanup_(json_decrefp) json_t *o = NULL;
+        const char *id, *reason, *detail = NULL;
+        Kill *k = &run->kill;
+
+        if (load(run->group.fd, XATTR_KILL, &o) < 0 || json_get_text(o, "event_id", &id) < 0 || !uuid_valid(id) ||
+                json_get_text(o, "reason", &reason) < 0 || verdict_from_string(reason) < 0)
+                return;
+        *k = (Kill){ .seq = (unsigned)number(o, "seq"),
+                .reason = verdict_from_string(reason),
+                .decided_at = number(o, "decided_at"),
+                .term_at = number(o, "term_at"),
+                .kill_at = number(o, "kill_at"),
+                .grace_end_usec = number(o, "grace_end_usec"),
+                .term_processes = number(o, "term_processes"),
+                .by_kernel = truth(o, "by_kernel"),
+                .processes = { .count = number(o, "processes_count") },
+                .usage = USAGE_NONE };
+        memcpy(k->event_id.text, id, UUID_TEXT_MAX);
+        if (json_get_text(o, "detail", &detail) == 0)
+                k->detail = strdup(detail);
+        if (json_is_array(json_object_get(o, "processes")))
+                k->processes.list = json_incref(json_object_get(o, "processes"));
+        run->phase = k->kill_at || k->by_kernel ? PHASE_KILLING : PHASE_GRACE;
+}
+
+int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret) {
+        _cleanup_(json_decrefp) json_t *o = NULL;
+        _cleanup_(group_deinit) Group group = GROUP_NONE;
+        _cleanup_(run_freep) Run *run = NULL;
+        int r;
+
+        r = group_open(parent_fd, name, &group);
+        if (r != 0)
+                return r == GROUP_E_GONE ? -ENOENT : r;
+        r = load(group.fd, XATTR_RUN, &o);
+        if (r == -ENODATA || r == -EBADMSG)
+                return ADOPT_E_FOREIGN;
+        if (r < 0)
+                return r;
+        r = load_run(o, boot_id, &run);
+        if (r != 0)
+                return r;
+        if (strcmp(run->id.text, name) != 0)
+                return ADOPT_E_FOREIGN;
+        run->group = group;
+        group = GROUP_NONE;
+        load_main(run);
+        load_kill(run);
+        *ret = TAKE_PTR(run);
+        return 0;
+}
+
+bool adopt_process_lives(pid_t pid, uint64_t start_ticks) {
+        ProcessIdentity process;
+
+        return pid > 0 && process_identity(pid, &process) == 0 && process.start_ticks == start_ticks &&
+                process.state != 'Z' && process.state != 'X';
+}

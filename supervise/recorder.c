@@ -1,0 +1,349 @@
+/*
+ * The link to the recorder child.
+ *
+ * Called by the supervisor for every row.  The hard thing is that the other side may stop reading for ever (a hung disk):
+ * so at most WINDOW rows are on the wire, the rest waits here in order, bounded in bytes, and a row leaves the list only
+ * with its acknowledgement.  Rows of runs are dropped before events would be, and every drop is counted.
+ */
+#include "supervise/recorder.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "control/server.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define WINDOW                32 /* rows on the wire; an event is a few KiB, the socket takes a few hundred */
+#define RESTART_MIN_USEC      (100 * USEC_PER_MSEC)
+#define RESTART_MAX_USEC      (5 * USEC_PER_SEC)
+#define CHILD_FD_SUPERVISOR   3
+#define CHILD_FD_LISTEN       4
+
+extern char **environ;
+
+typedef struct Entry {
+        TAILQ_ENTRY(Entry) link;
+        uint64_t n;
+        const char *op; /* static */
+        char *id;       /* owned */
+        json_t *body;   /* owned */
+        size_t size;
+        bool sent;
+} Entry;
+
+struct Recorder {
+        sd_event *event;          /* owned */
+        RecorderOptions options;
+        char *program, *directory; /* owned */
+        Server *server;           /* owned; has one client: the link */
+        Client *link;             /* NULL: no child */
+        pid_t pid;
+        int pidfd;                /* owned */
+        sd_event_source *child;   /* owned */
+        sd_event_source *restart; /* owned */
+        uint64_t backoff_usec;
+        TAILQ_HEAD(Entries, Entry) entries;
+        size_t n_entries, n_sent;
+        uint64_t bytes, next_n, dropped;
+        json_t *storage; /* owned */
+        bool trouble;    /* state_changed(bad) was said */
+};
+
+static int recorder_start(Recorder *r);
+
+static void entry_free(Entry *entry) {
+        json_decref(entry->body);
+        free(entry->id);
+        free(entry);
+}
+
+static void say(Recorder *r, const char *what, bool bad) {
+        if (bad == r->trouble && bad)
+                return;
+        r->trouble = bad;
+        r->options.state_changed(what, bad, r->options.userdata);
+}
+
+static void pump(Recorder *r) {
+        Entry *entry;
+
+        TAILQ_FOREACH(entry, &r->entries, link) {
+                if (!r->link || r->n_sent >= WINDOW)
+                        return;
+                if (entry->sent)
+                        continue;
+                if (client_send(r->link, entry->body, NULL, 0) < 0)
+                        return;
+                entry->sent = true;
+                r->n_sent++;
+        }
+}
+
+static void acknowledge(Recorder *r, uint64_t n) {
+        Entry *entry;
+
+        TAILQ_FOREACH(entry, &r->entries, link) {
+                if (entry->n != n)
+                        continue;
+                TAILQ_REMOVE(&r->entries, entry, link);
+                r->n_entries--;
+                r->bytes -= entry->size;
+                if (entry->sent)
+                        r->n_sent--;
+                r->options.recorded(entry->op, entry->id, r->options.userdata);
+                entry_free(entry);
+                return;
+        }
+}
+
+static void on_storage(Recorder *r, const json_t *body) {
+        json_t *storage = json_object_get(body, "storage");
+        const char *state = NULL, *detail = NULL;
+        _cleanup_(freep) char *line = NULL;
+
+        if (!json_is_object(storage))
+                return;
+        json_decref(r->storage);
+        r->storage = json_incref(storage);
+        (void)json_get_text(storage, "state", &state);
+        (void)json_get_text(storage, "detail", &detail);
+        line = text_printf("record storage is %s%s%s", state ? state : "?", detail ? ": " : "", detail ? detail : "");
+        if (line && state)
+                say(r, line, strcmp(state, "ok") != 0);
+}
+
+static void on_message(Client *client, Message *message, void *userdata) {
+        Recorder *r = userdata;
+        const char *op = NULL;
+        uint64_t n;
+
+        if (json_get_text(message->body, "op", &op) == 0 && strcmp(op, "storage") == 0)
+                on_storage(r, message->body);
+        else if (json_get_u64(message->body, "n", &n) == 0 && json_is_true(json_object_get(message->body, "ok"))) {
+                r->backoff_usec = RESTART_MIN_USEC;
+                acknowledge(r, n);
+        }
+        pump(r);
+}
+
+static void on_closed(Client *client, void *userdata) {
+        Recorder *r = userdata;
+
+        if (client == r->link)
+                r->link = NULL;
+}
+
+static const ServerHandlers link_handlers = { .request = on_message, .closed = on_closed };
+
+static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
+        Recorder *r = userdata;
+
+        r->restart = sd_event_source_disable_unref(r->restart);
+        if (recorder_start(r) < 0)
+                return 0;
+        return 0;
+}
+
+static void restart_later(Recorder *r) {
+        uint64_t at = usec_add(clock_boottime_usec(), r->backoff_usec);
+
+        r->backoff_usec = MIN_OF(r->backoff_usec * 2, RESTART_MAX_USEC);
+        if (!r->restart)
+                (void)sd_event_add_time(r->event, &r->restart, CLOCK_BOOTTIME, at, 1, on_restart, r);
+}
+
+static int on_child(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Recorder *r = userdata;
+        siginfo_t how = { 0 };
+        Entry *entry;
+
+        (void)waitid(P_PIDFD, (id_t)fd, &how, WEXITED | WNOHANG);
+        r->child = sd_event_source_disable_unref(r->child);
+        r->pidfd = close_fd(r->pidfd);
+        r->pid = 0;
+        if (r->link) {
+                client_close(r->link);
+                r->link = NULL;
+        }
+        TAILQ_FOREACH(entry, &r->entries, link)
+                entry->sent = false;
+        r->n_sent = 0;
+        json_decref(r->storage);
+        r->storage = json_pack("{s:s}", "state", "away");
+        say(r, "the recorder has died and is started again; limits are enforced, the record waits in memory", true);
+        restart_later(r);
+        return 0;
+}
+
+static int spawn_child(Recorder *r, int fd) {
+        char *argv[] = { r->program, (char *)"--supervisor-fd", (char *)"3", (char *)"--directory", r->directory,
+                (char *)"--listen-fd", (char *)"4", NULL };
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attributes;
+        sigset_t none, all;
+        int error;
+
+        if (r->options.listen_fd < 0)
+                argv[5] = NULL;
+        (void)sigemptyset(&none);
+        (void)sigfillset(&all);
+        (void)posix_spawn_file_actions_init(&actions);
+        (void)posix_spawnattr_init(&attributes);
+        (void)posix_spawnattr_setsigmask(&attributes, &none);
+        (void)posix_spawnattr_setsigdefault(&attributes, &all);
+        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        (void)posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD_SUPERVISOR);
+        if (r->options.listen_fd >= 0)
+                (void)posix_spawn_file_actions_adddup2(&actions, r->options.listen_fd, CHILD_FD_LISTEN);
+        error = posix_spawn(&r->pid, r->program, &actions, &attributes, argv, environ);
+        (void)posix_spawn_file_actions_destroy(&actions);
+        (void)posix_spawnattr_destroy(&attributes);
+        return -error;
+}
+
+/* Puts fd above the numbers the child gets its own at, so that the dup2s can't overwrite each other's source. */
+static int move_up(int fd) {
+        int high = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+
+        (void)close_fd(fd);
+        return high < 0 ? -errno : high;
+}
+
+static int recorder_start_child(Recorder *r) {
+        _cleanup_(close_fdp) int theirs = -EBADF;
+        int pair[2], q;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        theirs = move_up(pair[1]);
+        if (theirs < 0) {
+                (void)close_fd(pair[0]);
+                return theirs;
+        }
+        q = spawn_child(r, theirs);
+        if (q < 0) {
+                (void)close_fd(pair[0]);
+                return q;
+        }
+        r->pidfd = pidfd_open_pid(r->pid);
+        if (r->pidfd >= 0)
+                (void)sd_event_add_io(r->event, &r->child, r->pidfd, EPOLLIN, on_child, r);
+        return server_add_client(r->server, pair[0], &r->link);
+}
+
+static int recorder_start(Recorder *r) {
+        _cleanup_(freep) char *line = NULL;
+        int q = recorder_start_child(r);
+
+        if (q < 0) {
+                line = text_printf("can't start %s: %s; limits are enforced, the record waits in memory", r->program,
+                        strerror(-q));
+                if (line)
+                        say(r, line, true);
+                if (r->pid == 0)
+                        restart_later(r);
+                return q;
+        }
+        pump(r);
+        return 0;
+}
+
+int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret) {
+        _cleanup_(recorder_freep) Recorder *r = calloc(1, sizeof(*r));
+        int q;
+
+        if (!r) {
+                (void)close_fd(options->listen_fd);
+                return -ENOMEM;
+        }
+        *r = (Recorder){ .event = sd_event_ref(event),
+                .options = *options,
+                .program = strdup(options->program),
+                .directory = strdup(options->directory),
+                .pidfd = -EBADF,
+                .backoff_usec = RESTART_MIN_USEC,
+                .storage = json_pack("{s:s}", "state", "away") };
+        TAILQ_INIT(&r->entries);
+        if (r->options.listen_fd >= 0) {
+                r->options.listen_fd = move_up(r->options.listen_fd);
+                if (r->options.listen_fd < 0)
+                        return r->options.listen_fd;
+        }
+        if (!r->program || !r->directory || !r->storage)
+                return -ENOMEM;
+        q = server_new(event, -EBADF, &link_handlers, r, &r->server);
+        if (q < 0)
+                return q;
+        (void)recorder_start(r); /* tried again from the loop */
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+void recorder_free(Recorder *r) {
+        Entry *entry;
+
+        while ((entry = TAILQ_FIRST(&r->entries))) {
+                TAILQ_REMOVE(&r->entries, entry, link);
+                entry_free(entry);
+        }
+        sd_event_source_disable_unref(r->child);
+        sd_event_source_disable_unref(r->restart);
+        if (r->server)
+                server_free(r->server);
+        (void)close_fd(r->options.listen_fd);
+        (void)close_fd(r->pidfd);
+        sd_event_unref(r->event);
+        json_decref(r->storage);
+        free(r->program);
+        free(r->directory);
+        free(r);
+}
+
+int recorder_send(Recorder *r, const char *op, const char *member, json_t *object, const char *id) {
+        _cleanup_(json_decrefp) json_t *owned = object, *body = NULL;
+        Entry *entry;
+
+        if (!owned)
+                return -ENOMEM;
+        if (r->bytes >= RECORDER_WAITING_MAX_BYTES && strcmp(op, "event") != 0) {
+                r->dropped++;
+                return -ENOBUFS;
+        }
+        body = message_request(op);
+        entry = calloc(1, sizeof(*entry));
+        if (!body || !entry || json_object_set(body, member, owned) < 0 ||
+                json_object_set_new(body, "n", json_integer((json_int_t)++r->next_n)) < 0) {
+                free(entry);
+                return -ENOMEM;
+        }
+        *entry = (Entry){ .n = r->next_n, .op = op, .id = strdup(id), .size = json_dumpb(body, NULL, 0, JSON_COMPACT) };
+        entry->body = TAKE_PTR(body);
+        TAILQ_INSERT_TAIL(&r->entries, entry, link);
+        r->n_entries++;
+        r->bytes += entry->size;
+        pump(r);
+        return 0;
+}
+
+size_t recorder_waiting(const Recorder *r) {
+        return r->n_entries;
+}
+
+uint64_t recorder_dropped(const Recorder *r) {
+        return r->dropped;
+}
+
+json_t *recorder_storage(const Recorder *r) {
+        return r->storage;
+}
+
+pid_t recorder_pid(const Recorder *r) {
+        return r->pid;
+}

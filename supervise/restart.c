@@ -1,0 +1,209 @@
+/*
+ * What a supervisor finds when it starts: groups that still run, and what launchers left behind.
+ *
+ * Called once, before the control socket is served.  The hard thing is that anything may be half done: a group without a
+ * launcher is orphaned, one with a marker has its kill finished under the same event id, one whose end a launcher has
+ * already decided (the handover) is only recorded and removed.  Groups without our attributes are counted, not touched.
+ */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "supervise/adopt.h"
+#include "supervise/enforce.h"
+#include "supervise/supervisor-internal.h"
+#include "supervise/watch.h"
+#include <fcntl.h>
+#include <string.h>
+
+#define HANDOVER_MAX_BYTES (256 * 1024)
+
+typedef struct Adoption {
+        Supervisor *s;
+        Run *outer;
+} Adoption;
+
+static int adopt_one(int parent_fd, const char *name, void *userdata);
+
+/* The process itself: alive, gone, or (never reported) unknown. */
+static void adopt_main(Supervisor *s, Run *run) {
+        bool lives = run->pid != 0 && adopt_process_lives(run->pid, run->start_ticks);
+        Phase phase = run->phase;
+        int pidfd = lives ? pidfd_open_pid(run->pid) : -EBADF;
+
+        if (run->pid != 0)
+                life_main_is(s, run, pidfd);
+        run->phase = phase;
+}
+
+static int adopt_one(int parent_fd, const char *name, void *userdata) {
+        Adoption *a = userdata;
+        Supervisor *s = a->s;
+        Adoption inner = { .s = s };
+        Run *run = NULL;
+        int r;
+
+        if (!uuid_valid(name))
+                return 0; /* the leaf of an outer run, or somebody else's */
+        r = adopt_load(parent_fd, name, s->boot_id, &run);
+        if (r == ADOPT_E_FOREIGN)
+                s->n_foreign++;
+        if (r != 0)
+                return 0;
+        run->outer = a->outer;
+        if (run->outer) {
+                run->outer->n_inner++;
+                run->outer->has_leaf = true;
+        }
+        (void)watch_look(run);
+        (void)life_add(s, run);
+        adopt_main(s, run);
+        life_watch_launcher(s, run);
+        if (run->phase == PHASE_GRACE && run->kill.term_at == 0)
+                (void)enforce_term(run, clock_realtime_usec(), clock_boottime_usec());
+        log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id, "adopted%s",
+                run->launcher_gone ? ", its launcher is gone" : "");
+        inner.outer = run;
+        return tree_each_group(run->group.fd, adopt_one, &inner);
+}
+
+static uint64_t number(const json_t *o, const char *key) {
+        uint64_t value = 0;
+
+        return json_get_u64(o, key, &value) == 0 ? value : 0;
+}
+
+static int integer(const json_t *o, const char *key) {
+        int value = 0;
+
+        (void)json_get_int(o, key, &value);
+        return value;
+}
+
+/* The run a handover tells of: the adopted one, or (its group is gone) one made from the file alone. */
+static Run *handover_run(Supervisor *s, const json_t *o) {
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+        _cleanup_(request_deinit) RunRequest request = { 0 };
+        const char *id;
+        Run *run;
+
+        if (json_get_text(o, "run_id", &id) < 0 || !uuid_valid(id))
+                return NULL;
+        run = restart_find(s, id);
+        if (run)
+                return run;
+        if (request_from_json(json_object_get(o, "request"), &request, &error) < 0 ||
+                run_new(&request, number(o, "launched_at"), number(o, "launched_usec"), &run) < 0)
+                return NULL;
+        memcpy(run->id.text, id, UUID_TEXT_MAX);
+        run->uid = geteuid();
+        run->launcher_gone = true;
+        run->main_exited = true;
+        run->phase = PHASE_RUNNING;
+        (void)life_add(s, run);
+        return run;
+}
+
+static void handover_kill(Run *run, const json_t *o) {
+        const char *id, *detail = NULL;
+
+        if (json_get_text(o, "event_id", &id) < 0 || !uuid_valid(id))
+                return;
+        (void)json_get_text(o, "detail", &detail);
+        free(run->kill.detail);
+        process_list_deinit(&run->kill.processes);
+        run->kill = (Kill){ .seq = 1,
+                .reason = run->verdict,
+                .detail = detail ? strdup(detail) : NULL,
+                .decided_at = number(o, "killed_at"),
+                .kill_at = number(o, "killed_at"),
+                .usage = USAGE_NONE };
+        memcpy(run->kill.event_id.text, id, UUID_TEXT_MAX);
+}
+
+static void handover_apply(Supervisor *s, const json_t *o) {
+        Run *run = handover_run(s, o);
+        const char *verdict, *boot;
+
+        if (!run || json_get_text(o, "verdict", &verdict) < 0 || verdict_from_string(verdict) < 0)
+                return;
+        run->verdict = verdict_from_string(verdict);
+        if (!run_has_kill(run))
+                handover_kill(run, o);
+        run->verdict_detail = run->kill.detail;
+        run->pid = integer(o, "pid");
+        run->launcher_pid = integer(o, "launcher_pid");
+        run->wait_status = integer(o, "wait_status");
+        run->exec_errno = integer(o, "exec_errno");
+        run->status_known = run->main_exited = run->launcher_gone = true;
+        run->ended_at = number(o, "ended_at");
+        run->ended_usec = number(o, "ended_usec");
+        run->kill.empty_at = run_has_kill(run) ? run->ended_at : 0;
+        if (!run_is_grouped(run)) {
+                run->usage.memory_peak_bytes = number(o, "memory_peak_bytes");
+                run->usage.oom = number(o, "own_oom");
+        }
+        run->phase = PHASE_ENDING;
+        if (json_get_text(o, "boot_id", &boot) == 0 && strcmp(boot, s->boot_id) != 0)
+                log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id, "its end comes from an earlier boot");
+        log_run(LOG_LEVEL_NOTICE, run->id.text, run->request.analysis_id, "ended without a supervisor: %s", verdict);
+}
+
+static void handover_read(Supervisor *s, int directory, const char *name) {
+        _cleanup_(freep) char *text = NULL;
+        _cleanup_(json_decrefp) json_t *o = NULL;
+
+        if (file_read_at(directory, name, HANDOVER_MAX_BYTES, &text, NULL) < 0)
+                return;
+        o = json_loads(text, 0, NULL);
+        if (json_is_object(o))
+                handover_apply(s, o);
+}
+
+/* Applies each file; they are removed by restart_forget_handover() once the run's row is committed. */
+static void adopt_handovers(Supervisor *s) {
+        _cleanup_(freep) char *path = text_printf("%s/left", s->options.state_directory);
+        _cleanup_(closedirp) DIR *directory = path ? opendir(path) : NULL;
+        struct dirent *entry;
+
+        while (directory && (entry = readdir(directory))) {
+                const char *dot = strrchr(entry->d_name, '.');
+
+                if (dot && strcmp(dot, ".json") == 0)
+                        handover_read(s, dirfd(directory), entry->d_name);
+        }
+}
+
+void restart_forget_handover(Supervisor *s, const char *run_id) {
+        _cleanup_(freep) char *path = text_printf("%s/left/%s.json", s->options.state_directory, run_id);
+
+        if (path && s->has_handovers)
+                (void)unlink(path);
+}
+
+static void tell_alive(Supervisor *s) {
+        _cleanup_(json_decrefp) json_t *ids = json_array(), *body = NULL;
+        Run *run;
+
+        LIST_FOREACH(run, &s->runs, link)
+                (void)json_array_append_new(ids, json_string(run->id.text));
+        body = json_pack("{s:O, s:s}", "run_ids", ids, "boot_id", s->boot_id);
+        (void)recorder_send(s->recorder, "alive", "alive", TAKE_PTR(body), "");
+}
+
+int restart_adopt(Supervisor *s) {
+        Adoption top = { .s = s };
+        Run *run, *next;
+        int r = 0;
+
+        if (s->tree.kind != TREE_NONE)
+                r = tree_each_group(s->tree.fd, adopt_one, &top);
+        adopt_handovers(s);
+        s->has_handovers = s->n_runs > 0;
+        tell_alive(s);
+        for (run = LIST_FIRST(&s->runs); run; run = next) {
+                next = LIST_NEXT(run, link);
+                life_soon(s, run);
+        }
+        return r;
+}

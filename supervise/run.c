@@ -1,0 +1,104 @@
+/*
+ * The state of one run: made, freed, and seen as decide() wants it.
+ *
+ * Called by the supervisor's files only.
+ */
+#include "supervise/run.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+void process_list_deinit(ProcessList *list) {
+        json_decref(list->list);
+        *list = (ProcessList){ 0 };
+}
+
+int run_new(RunRequest *request, uint64_t now_realtime, uint64_t now_boottime, Run **ret) {
+        Run *run = calloc(1, sizeof(*run));
+
+        if (!run)
+                return -ENOMEM;
+        *run = (Run){
+                .id = uuid_new(now_realtime),
+                .request = *request,
+                .group = GROUP_NONE,
+                .launched_at = now_realtime,
+                .launched_usec = now_boottime,
+                .deadline_usec = usec_add(now_boottime, request->timeout_usec),
+                .launcher_pidfd = -EBADF,
+                .pidfd = -EBADF,
+                .usage = USAGE_NONE,
+                .watch = { .next_look_usec = USEC_INFINITY, .stall_next_usec = USEC_INFINITY },
+                .events_memory = -1,
+                .events_populated = -1,
+                .next_retry_usec = USEC_INFINITY,
+                .reply_by_usec = USEC_INFINITY,
+        };
+        *request = (RunRequest){ 0 };
+        timeline_init(&run->timeline, now_boottime);
+        *ret = run;
+        return 0;
+}
+
+void run_free(Run *run) {
+        sd_event_source_disable_unref(run->timer);
+        sd_event_source_disable_unref(run->main_source);
+        sd_event_source_disable_unref(run->launcher_source);
+        free(run->watch.stall_totals);
+        (void)close_fd(run->pidfd);
+        (void)close_fd(run->launcher_pidfd);
+        process_list_deinit(&run->kill.processes);
+        process_list_deinit(&run->processes);
+        free(run->kill.detail);
+        free(run->cancel_detail);
+        free(run->outer_detail);
+        timeline_deinit(&run->timeline);
+        group_deinit(&run->group);
+        request_deinit(&run->request);
+        free(run);
+}
+
+/* Growth since the launch; what is unknown counts as none. */
+static uint64_t since(uint64_t value, uint64_t ground) {
+        return value == USAGE_UNKNOWN || (ground != USAGE_UNKNOWN && value < ground) ? 0
+                : ground == USAGE_UNKNOWN                                            ? value
+                                                                                     : value - ground;
+}
+
+Situation run_situation(const Run *run, uint64_t now_usec) {
+        return (Situation){
+                .phase = run->phase,
+                .now_usec = now_usec,
+                .deadline_usec = run->deadline_usec,
+                .grace_end_usec = run->kill.grace_end_usec,
+                .cpu_used_usec = since(run->usage.cpu_usec, run->ground.cpu_usec),
+                .cpu_limit_usec = run->request.cpu_time_usec,
+                .own_oom = since(run->usage.oom, run->ground.oom),
+                .local_oom_kill = since(run->usage.oom_kill_local, run->ground.oom_kill_local),
+                .private_bytes = run->enforcement == ENFORCEMENT_SAMPLED ? run->watch.private_bytes : 0,
+                .memory_limit_bytes = run->request.memory_bytes,
+                .stall_usec = run->watch.stall_usec,
+                .stall_window_usec = run->watch.stall_window_usec,
+                .memory_bytes = since(run->usage.memory_bytes, 0),
+                .main_exited = run->main_exited,
+                .launcher_gone = run->launcher_gone,
+                .cancel_asked = run->cancel_asked,
+                .cancel_detail = run->cancel_detail,
+                .outer_reason = run->outer_reason,
+                .outer_detail = run->outer_detail,
+        };
+}
+
+Ending run_ending(const Run *run) {
+        return (Ending){
+                .reason = run_has_kill(run) ? run->kill.reason : VERDICT_NONE,
+                .status_known = run->status_known,
+                .wait_status = run->wait_status,
+                .exec_errno = run->exec_errno,
+                .forwarded = run->forwarded,
+                .own_oom = since(run->usage.oom, run->ground.oom),
+                .local_oom_kill = since(run->usage.oom_kill_local, run->ground.oom_kill_local),
+                .max_events = since(run->usage.max_events, run->ground.max_events),
+                .launcher_gone = run->launcher_gone,
+        };
+}

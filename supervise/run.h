@@ -1,0 +1,145 @@
+/*
+ * One run as the supervisor knows it, from the launch to the record. Plain state: what is done with it stands in
+ * enforce, watch, decide and supervisor.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/uuid.h"
+#include "cgroup/group.h"
+#include "cgroup/usage.h"
+#include "supervise/decide.h"
+#include "supervise/request.h"
+#include "supervise/timeline.h"
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#define KILL_PROCESSES_MAX 64 /* listed in an event; the true count stands beside the list */
+
+typedef enum Enforcement {
+        ENFORCEMENT_KERNEL,
+        ENFORCEMENT_SAMPLED,
+} Enforcement;
+
+/* Who is alive in a run: what an event lists. */
+typedef struct ProcessList {
+        json_t *list; /* owned; at most KILL_PROCESSES_MAX of {pid, comm, rss_bytes}; NULL before the first look */
+        size_t count; /* true count */
+} ProcessList;
+
+/* One kill, from the decision to the committed event. Realtimes in microseconds, 0: not (yet). */
+typedef struct Kill {
+        Uuid event_id; /* "" when no kill was begun */
+        unsigned seq;
+        Verdict reason;
+        char *detail; /* owned */
+        uint64_t decided_at, term_at, kill_at, empty_at;
+        uint64_t grace_end_usec; /* BOOTTIME */
+        size_t term_processes;
+        ProcessList processes;
+        Usage usage; /* at the decision */
+        uint64_t private_bytes, shared_bytes;
+        bool by_kernel;
+        bool sent;      /* to the recorder */
+        bool committed;
+} Kill;
+
+/* Extra state of a run whose memory is sampled, or that thrashes. */
+typedef struct Watch {
+        uint64_t next_look_usec;     /* sampled: BOOTTIME of the next look */
+        uint64_t rss_bytes;          /* sum at the last look */
+        uint64_t pss_bytes, pss_at_rss_bytes; /* last exact figure and the RSS sum it was taken at */
+        uint64_t private_bytes;      /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
+        uint64_t peak_bytes;         /* highest private_bytes seen */
+        uint64_t max_events;         /* memory.events.local `max` at the last look */
+        uint64_t *stall_totals;      /* owned; `full` totals at the last steps, NULL when not armed */
+        unsigned stall_n;            /* of them */
+        unsigned stall_quiet;        /* steps in which `max` stood still */
+        uint64_t stall_max_events;   /* at the last step */
+        uint64_t stall_next_usec;    /* BOOTTIME of the next step, USEC_INFINITY when not armed */
+        uint64_t stall_usec;         /* within the last window, once one is whole */
+        uint64_t stall_window_usec;
+} Watch;
+
+struct Supervisor;
+typedef struct Run Run;
+struct Run {
+        LIST_ENTRY(Run) link;
+        struct Supervisor *supervisor; /* borrowed */
+        Uuid id;
+        RunRequest request; /* owned */
+        uid_t uid;
+        Phase phase;
+        Enforcement enforcement;
+        LimitsKept kept;
+        Group group; /* owned; fd < 0: containment by descendants */
+        Run *outer;  /* borrowed; NULL: not nested */
+        unsigned n_inner;
+        bool has_leaf; /* its processes were moved into a leaf below the group */
+
+        uint64_t launched_at, launched_usec, deadline_usec; /* realtime; BOOTTIME */
+        uint64_t ended_at, ended_usec;
+
+        pid_t launcher_pid;
+        uint64_t launcher_start_ticks;
+        int launcher_pidfd;                /* owned; only while no connection stands for it */
+        sd_event_source *launcher_source;  /* owned */
+        void *client;                      /* borrowed; the launcher's connection, NULL */
+
+        pid_t pid;
+        uint64_t start_ticks;
+        int pidfd;                     /* owned; of the main process, -EBADF before it is reported */
+        sd_event_source *main_source;  /* owned; pidfd readable */
+        char comm[16];
+        bool main_exited, status_known;
+        int wait_status, exec_errno, forwarded;
+
+        bool cancel_asked, launcher_gone;
+        char *cancel_detail; /* owned */
+        Verdict outer_reason;
+        char *outer_detail; /* owned */
+        bool warned;
+
+        Usage usage;  /* the last look */
+        Usage ground; /* counters at the launch, 0 for a fresh group */
+        uint64_t private_peak_bytes; /* highest anon+shmem seen */
+        ProcessList processes;       /* of the last look that listed them */
+        Timeline timeline;
+        Watch watch;
+
+        Kill kill;
+        Verdict verdict;
+        const char *verdict_detail; /* static, or kill.detail */
+
+        sd_event_source *timer; /* owned; the next deadline of any kind */
+        int events_memory, events_populated; /* inotify watches, -1 none */
+        uint64_t next_retry_usec; /* killing, removing: BOOTTIME of the next try */
+        unsigned n_retries;
+        bool reply_owed;  /* the launcher waits for the end */
+        bool replied;
+        bool announced; /* its row in watchdog_processes is sent */
+        bool row_sent;
+        uint64_t reply_by_usec; /* BOOTTIME: the launcher is told then even if the record is not written */
+};
+
+/* A fresh run. 0 or -ENOMEM. The request is taken over. */
+int run_new(RunRequest *request, uint64_t now_realtime, uint64_t now_boottime, Run **ret);
+void run_free(Run *run);
+DEFINE_CLEANUP(Run *, run_free);
+
+static inline bool run_is_grouped(const Run *run) {
+        return run->group.fd >= 0;
+}
+static inline bool run_lives(const Run *run) {
+        return run->phase < PHASE_ENDING;
+}
+static inline bool run_has_kill(const Run *run) {
+        return run->kill.event_id.text[0] != '\0';
+}
+
+/* What decide() is to know at now_usec. */
+Situation run_situation(const Run *run, uint64_t now_usec);
+/* What decide_verdict() is to know. */
+Ending run_ending(const Run *run);
+void process_list_deinit(ProcessList *list);

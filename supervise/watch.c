@@ -1,0 +1,220 @@
+/*
+ * The eye of the supervisor.
+ *
+ * Called when something may have changed and when a timer says so.  Two hard things.  Sampling: the RSS of processes that
+ * share memory counts it many times over, the exact figure (PSS) costs a walk over page tables; so RSS only says when to
+ * look next, and PSS is taken only where the sum has grown enough since the last exact figure to be able to exceed the limit.
+ * Thrashing: a group at its limit may be well (a reader of a large file) or stand still; only the stall totals over a whole
+ * window tell the two apart, and only a group that was in reclaim at its limit is measured at all.
+ */
+#include "supervise/watch.h"
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "supervise/enforce.h"
+#include <string.h>
+
+#define LIST_SHARE_PERCENT 50 /* above it a look also lists who is alive: the next look may come too late */
+
+static void note_private(Run *run) {
+        const Usage *u = &run->usage;
+        uint64_t private_bytes;
+
+        if (u->anon_bytes == USAGE_UNKNOWN || u->shmem_bytes == USAGE_UNKNOWN)
+                return;
+        private_bytes = u->anon_bytes + u->shmem_bytes;
+        run->private_peak_bytes = MAX_OF(run->private_peak_bytes, private_bytes);
+}
+
+int watch_look(Run *run) {
+        Usage usage = USAGE_NONE;
+        int r;
+
+        if (!run_is_grouped(run))
+                return 0;
+        r = usage_read(run->group.fd, &usage);
+        if (r != 0)
+                return r;
+        run->usage = usage;
+        note_private(run);
+        return 0;
+}
+
+static uint64_t memory_now(const Run *run) {
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                return run->watch.private_bytes;
+        return run->usage.memory_bytes == USAGE_UNKNOWN ? 0 : run->usage.memory_bytes;
+}
+
+static bool is_large(const Run *run) {
+        return run->request.memory_bytes != UINT64_MAX &&
+                memory_now(run) >= run->request.memory_bytes / 100 * LIST_SHARE_PERCENT;
+}
+
+int watch_oom(Run *run, bool *ret_max_grew) {
+        uint64_t before = run->watch.max_events;
+        int r;
+
+        *ret_max_grew = false;
+        if (!run_is_grouped(run))
+                return 0;
+        r = usage_read_oom(run->group.fd, &run->usage);
+        if (r != 0)
+                return r;
+        if (run->usage.max_events != USAGE_UNKNOWN && run->usage.max_events > before) {
+                run->watch.max_events = run->usage.max_events;
+                *ret_max_grew = true;
+        }
+        return 0;
+}
+
+typedef struct Sum {
+        uint64_t rss, pss;
+} Sum;
+
+static int add_rss(pid_t pid, void *userdata) {
+        Sum *sum = userdata;
+        uint64_t rss;
+
+        if (process_rss(pid, &rss) == 0)
+                sum->rss += rss;
+        return 0;
+}
+
+static int add_pss(pid_t pid, void *userdata) {
+        Sum *sum = userdata;
+        uint64_t anon, shmem, file, rss;
+
+        if (process_rss(pid, &rss) < 0)
+                return 0;
+        sum->rss += rss;
+        /* Another user's process may refuse: then only the upper bound is to be had. */
+        sum->pss += process_pss(pid, &anon, &shmem, &file) == 0 ? anon + shmem : rss;
+        return 0;
+}
+
+/* PSS grows at most as RSS does: below this RSS sum the limit can't be exceeded yet. */
+static uint64_t harmless_rss(const Run *run) {
+        const Watch *w = &run->watch;
+        uint64_t limit = run->request.memory_bytes;
+
+        return w->pss_bytes != 0 && w->pss_bytes < limit && w->pss_at_rss_bytes != 0
+                ? MAX_OF(limit, w->pss_at_rss_bytes + (limit - w->pss_bytes))
+                : limit;
+}
+
+static int look_exactly(Run *run) {
+        Sum sum = { 0 };
+        int r = enforce_each_process(run, add_pss, &sum);
+
+        if (r != 0)
+                return r;
+        run->watch.pss_bytes = sum.pss;
+        run->watch.pss_at_rss_bytes = sum.rss;
+        run->watch.rss_bytes = sum.rss;
+        run->watch.private_bytes = sum.pss;
+        run->watch.peak_bytes = MAX_OF(run->watch.peak_bytes, sum.pss);
+        run->private_peak_bytes = run->watch.peak_bytes;
+        return 0;
+}
+
+void watch_sample(Run *run, uint64_t now_usec) {
+        if (run_is_grouped(run) && usage_read_sample(run->group.fd, &run->usage) != 0)
+                return;
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                (void)look_exactly(run);
+        if (is_large(run)) {
+                (void)watch_look(run);
+                (void)enforce_list(run, &run->processes);
+        }
+        timeline_add(&run->timeline, run->launched_usec, now_usec, memory_now(run),
+                run->usage.cpu_usec == USAGE_UNKNOWN ? 0 : run->usage.cpu_usec);
+}
+
+int watch_memory(Run *run, uint64_t now_usec) {
+        Watch *w = &run->watch;
+        uint64_t limit = run->request.memory_bytes, room, left;
+        Sum sum = { 0 };
+        int r = enforce_each_process(run, add_rss, &sum);
+
+        if (r != 0)
+                return r;
+        w->rss_bytes = sum.rss;
+        if (sum.rss > harmless_rss(run) || w->pss_at_rss_bytes == 0) {
+                r = look_exactly(run);
+                if (r != 0)
+                        return r;
+        } else {
+                /* An upper bound of the exact figure: what was exact, and at most what RSS has grown by since. */
+                w->private_bytes = w->pss_bytes != 0 && sum.rss >= w->pss_at_rss_bytes && sum.rss > limit
+                        ? w->pss_bytes + (sum.rss - w->pss_at_rss_bytes)
+                        : MIN_OF(sum.rss, limit);
+        }
+        room = harmless_rss(run);
+        left = room > sum.rss ? room - sum.rss : 0;
+        w->next_look_usec = limit == UINT64_MAX ? USEC_INFINITY
+                                                : now_usec +
+                        MIN_OF(MAX_OF(left / (WATCH_GROWTH_BYTES / USEC_PER_SEC), WATCH_NEAR_USEC / 2), WATCH_FAR_USEC);
+        return 0;
+}
+
+static uint64_t stall_step_usec(const Run *run) {
+        return run->request.thrash_usec / WATCH_STALL_STEPS;
+}
+
+int watch_stall_arm(Run *run, uint64_t now_usec) {
+        Watch *w = &run->watch;
+
+        if (w->stall_totals || run->request.thrash_usec == USEC_INFINITY || !run_is_grouped(run))
+                return 0;
+        if (usage_read_pressure(run->group.fd, &run->usage) != 0)
+                return -EOPNOTSUPP;
+        w->stall_totals = calloc(WATCH_STALL_STEPS + 1, sizeof(uint64_t));
+        if (!w->stall_totals)
+                return -ENOMEM;
+        w->stall_totals[0] = run->usage.psi_memory_full_usec;
+        w->stall_n = 1;
+        w->stall_max_events = w->max_events;
+        w->stall_quiet = 0;
+        w->stall_next_usec = now_usec + stall_step_usec(run);
+        return 0;
+}
+
+static void stall_disarm(Run *run) {
+        Watch *w = &run->watch;
+
+        free(w->stall_totals);
+        w->stall_totals = NULL;
+        w->stall_next_usec = USEC_INFINITY;
+        w->stall_usec = w->stall_window_usec = 0;
+}
+
+int watch_stall_step(Run *run, uint64_t now_usec) {
+        Watch *w = &run->watch;
+        bool max_grew;
+        int r = usage_read_pressure(run->group.fd, &run->usage);
+
+        if (r == 0)
+                r = usage_read_sample(run->group.fd, &run->usage);
+        if (r == 0)
+                r = watch_oom(run, &max_grew);
+        if (r != 0)
+                return r;
+        w->stall_quiet = w->max_events > w->stall_max_events ? 0 : w->stall_quiet + 1;
+        w->stall_max_events = w->max_events;
+        if (w->stall_quiet > WATCH_STALL_STEPS) {
+                stall_disarm(run);
+                return 0;
+        }
+        if (w->stall_n > WATCH_STALL_STEPS) {
+                memmove(w->stall_totals, w->stall_totals + 1, WATCH_STALL_STEPS * sizeof(uint64_t));
+                w->stall_n = WATCH_STALL_STEPS;
+        }
+        w->stall_totals[w->stall_n++] = run->usage.psi_memory_full_usec;
+        if (w->stall_n > WATCH_STALL_STEPS) {
+                w->stall_usec = usec_sub(w->stall_totals[WATCH_STALL_STEPS], w->stall_totals[0]);
+                w->stall_window_usec = WATCH_STALL_STEPS * stall_step_usec(run);
+        }
+        w->stall_next_usec = now_usec + stall_step_usec(run);
+        return 0;
+}
