@@ -17,32 +17,29 @@ typedef enum DirectoryState {
 } DirectoryState;
 
 typedef struct DoctorFacts {
-        HostFacts host; /* owned */
-        uid_t uid;
-        const char *container;  /* static; kind of container we are in, NULL: none seen */
-        bool mount_read_only;   /* of cgroup2 */
-        const char *tree_given; /* $SCIDEX_TREE */
+        HostFacts host;                /* owned */
+        const char *container;         /* static; kind of container we are in, NULL: none seen */
+        const char *tree_given;        /* $SCIDEX_TREE */
+        const char *runtime_directory; /* $XDG_RUNTIME_DIR */
         char *tree_controllers; /* owned; cgroup.controllers of the given tree, or of the user's manager; NULL: not
                                    there */
-        bool tree_writable;     /* the given one */
-        bool bus;               /* root: the system manager, others: the user's manager answers a connection */
-        const char *runtime_directory; /* $XDG_RUNTIME_DIR */
-        uint64_t swap_bytes;
-        Known swap_accounting;
-
         char *socket_directory; /* owned */
-        DirectoryState socket_directory_state;
-        json_t *status;  /* owned; answer of `status` */
-        json_t *storage; /* owned; answer of `storage` */
-
-        char *state_directory; /* owned */
-        DirectoryState state_directory_state;
+        char *state_directory;  /* owned */
+        json_t *status;         /* owned; answer of `status` */
+        json_t *storage;        /* owned; answer of `storage` */
+        uint64_t swap_bytes;
+        uint64_t state_free_bytes; /* UINT64_MAX: not known */
+        uid_t uid;
+        Known swap_accounting;
+        DirectoryState socket_directory_state, state_directory_state;
+        bool mount_read_only; /* of cgroup2 */
+        bool tree_writable;   /* the given one */
+        bool bus;             /* root: the system manager, others: the user's manager takes a connection */
         bool state_on_network;
-        uint64_t state_free_bytes;                  /* UINT64_MAX: not known */
         bool has_run, has_supervisor, has_recorder; /* the programs are found */
 } DoctorFacts;
 
 /* A list of {"name","status":"ok"|"warning"|"not ok","why","remedy"}; remedy is null when ok. NULL on OOM. */
-json_t *checkup(const DoctorFacts *facts);
+json_t *checkup(const DoctorFacts *d);
 /* No finding is "not ok". */
 bool checkup_is_ok(const json_t *findings);

@@ -69,6 +69,8 @@ int verb_events(const Options *options, const Terminal *terminal) {
                 (void)puts("No kill is recorded. Runs that ended by themselves: scidexctl history");
                 return CTL_OK;
         }
-        json_array_foreach(rows, i, event) event_row(&table, event);
+        json_array_foreach(rows, i, event) {
+                event_row(&table, event);
+        }
         return table_print(stdout, terminal, &table) == 0 ? CTL_OK : CTL_NO_ANSWER;
 }

@@ -8,7 +8,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cmd/scidexctl/explain.h"
-#include <stdarg.h>
 #include <string.h>
 
 typedef struct Clauses {
@@ -16,15 +15,10 @@ typedef struct Clauses {
         unsigned n;
 } Clauses;
 
-static void clause(Clauses *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void clause(Clauses *list, const char *format, ...) {
-        va_list arguments;
-
+/* Where the next clause is written to. */
+static FILE *clause(Clauses *list) {
         (void)fputs(list->n++ == 0 ? "Evidence: " : "; ", list->p);
-        va_start(arguments, format);
-        (void)vfprintf(list->p, format, arguments);
-        va_end(arguments);
+        return list->p;
 }
 
 static void counters(Clauses *list, const Case *c) {
@@ -32,7 +26,7 @@ static void counters(Clauses *list, const Case *c) {
 
         if (!case_u64(c, "oom_events", &oom))
                 return;
-        clause(list, "the group's own memory.events.local counted oom %ju", (uintmax_t)oom);
+        (void)fprintf(clause(list), "the group's own memory.events.local counted oom %ju", (uintmax_t)oom);
         if (oom == 0 && case_u64(c, "oom_kill_events", &kills) && kills > 0)
                 (void)fputs(", yet the kernel's OOM killer was at work in it", list->p);
         if (oom == 0 && case_u64(c, "max_events", &reclaims) && reclaims > 0)
@@ -46,59 +40,58 @@ static void peak(Clauses *list, const Case *c) {
 
         if (!field_u64(c->run, "memory_peak_bytes", &value) && !case_u64(c, "memory_peak_bytes", &value))
                 return;
-        clause(list, "peak %s of %s", format_bytes(text, value), c->limit);
+        (void)fprintf(clause(list), "peak %s of %s", format_bytes(text, value), c->limit);
         if (case_u64(c, "memory_limit_bytes", &limit) && limit > 0)
                 (void)fprintf(list->p, " (%.0f %%)", 100.0 * (double)value / (double)limit);
 }
 
 static void split(Clauses *list, const Case *c) {
         const json_t *evidence = json_object_get(c->event, "evidence");
-        char anon[FORMAT_MAX], file[FORMAT_MAX], shared[FORMAT_MAX];
+        char text[FORMAT_MAX];
         uint64_t bytes, cache, shmem;
 
         if (!case_u64(c, "anon_bytes", &bytes))
                 return;
-        clause(list, "at the end %s anonymous memory%s", format_bytes(anon, bytes),
+        (void)fprintf(clause(list), "at the end %s anonymous memory%s", format_bytes(text, bytes),
                 json_is_true(json_object_get(evidence, "anon_derived_from_peak")) ? " (derived from the peak)" : "");
         if (case_cache_bytes(c, &cache))
-                (void)fprintf(list->p, ", %s file cache", format_bytes(file, cache));
+                (void)fprintf(list->p, ", %s file cache", format_bytes(text, cache));
         if (case_u64(c, "shmem_bytes", &shmem))
-                (void)fprintf(list->p, ", %s shared memory", format_bytes(shared, shmem));
+                (void)fprintf(list->p, ", %s shared memory", format_bytes(text, shmem));
 }
 
 static void sampled(Clauses *list, const Case *c) {
         const json_t *evidence = json_object_get(c->event, "evidence");
-        char own[FORMAT_MAX], sum[FORMAT_MAX];
+        char text[FORMAT_MAX];
 
         if (!json_is_integer(json_object_get(evidence, "pss_bytes")))
                 return;
-        clause(list,
+        (void)fprintf(clause(list),
                 "the sampler counted %s of anonymous and shared memory (PSS, shared pages divided by their sharers",
-                field_bytes(own, evidence, "pss_bytes", "?"));
+                field_bytes(text, evidence, "pss_bytes", "?"));
         if (json_is_integer(json_object_get(evidence, "rss_sum_bytes")))
-                (void)fprintf(list->p, "; the sum of RSS was %s", field_bytes(sum, evidence, "rss_sum_bytes", "?"));
+                (void)fprintf(list->p, "; the sum of RSS was %s", field_bytes(text, evidence, "rss_sum_bytes", "?"));
         (void)fputs(")", list->p);
 }
 
 static void pressure(Clauses *list, const Case *c) {
-        char some[FORMAT_MAX], full[FORMAT_MAX];
+        char text[FORMAT_MAX];
         uint64_t value;
 
         if (!case_usec(c, "psi_memory_full_sec", &value) || value < USEC_PER_SEC)
                 return;
-        (void)format_duration(full, value);
-        clause(list, "memory pressure: all its tasks stalled for %s", full);
+        (void)fprintf(clause(list), "memory pressure: all its tasks stalled for %s", format_duration(text, value));
         if (case_usec(c, "psi_memory_some_sec", &value))
-                (void)fprintf(list->p, ", some for %s", format_duration(some, value));
+                (void)fprintf(list->p, ", some for %s", format_duration(text, value));
 }
 
 static void times(Clauses *list, const Case *c) {
         char cpu[FORMAT_MAX], launched[FORMAT_MAX], ended[FORMAT_MAX];
 
-        clause(list, "launched %s, ended %s", field_when(launched, c->run, "launched_at", "?"),
+        (void)fprintf(clause(list), "launched %s, ended %s", field_when(launched, c->run, "launched_at", "?"),
                 field_when(ended, c->run, "ended_at", "(not known)"));
         if (json_is_number(json_object_get(c->run, "cpu_sec")))
-                clause(list, "CPU time %s", field_duration(cpu, c->run, "cpu_sec", "?"));
+                (void)fprintf(clause(list), "CPU time %s", field_duration(cpu, c->run, "cpu_sec", "?"));
 }
 
 static void not_enforced(Clauses *list, const Case *c) {
@@ -107,9 +100,10 @@ static void not_enforced(Clauses *list, const Case *c) {
 
         if (json_array_size(names) == 0)
                 return;
-        clause(list, "limits this machine could not keep: ");
-        json_array_foreach(names, i, name)(void)
-                fprintf(list->p, "%s%s", i ? ", " : "", json_is_string(name) ? json_string_value(name) : "?");
+        (void)fputs("limits this machine could not keep: ", clause(list));
+        json_array_foreach(names, i, name) {
+                (void)fprintf(list->p, "%s%s", i ? ", " : "", json_is_string(name) ? json_string_value(name) : "?");
+        }
 }
 
 static bool is_about_memory(const Case *c) {

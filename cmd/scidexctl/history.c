@@ -65,7 +65,9 @@ static int history_print(const Options *options, const Terminal *terminal, const
                                   "  scidex-run --analysis-id my-analysis -- COMMAND\n");
                 return 0;
         }
-        json_array_foreach(rows, i, run) run_row(&table, run);
+        json_array_foreach(rows, i, run) {
+                run_row(&table, run);
+        }
         return table_print(stdout, terminal, &table);
 }
 

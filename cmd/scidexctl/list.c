@@ -96,7 +96,9 @@ static int list_print(const Terminal *terminal, const json_t *rows) {
                            "  scidex-run --analysis-id my-analysis --memory 2G --timeout 30min -- COMMAND\n");
                 return 0;
         }
-        json_array_foreach(rows, i, run) run_row(&table, run, now);
+        json_array_foreach(rows, i, run) {
+                run_row(&table, run, now);
+        }
         return table_print(stdout, terminal, &table);
 }
 

@@ -27,8 +27,6 @@
 #define RECORDER_FD   3
 #define RECORDER_MSEC 2000 /* to end after its client has gone */
 
-extern char **environ;
-
 int record_directory(char **ret_path) {
         const char *file = getenv("SCIDEX_STORAGE_SQLITE");
         const char *slash = file ? strrchr(file, '/') : NULL;
@@ -61,11 +59,11 @@ static int recorder_spawn(const char *program, const char *directory, int fd, pi
 }
 
 int source_read_directory(const char *directory, Source *ret) {
-        _cleanup_(source_deinit) Source source = SOURCE_NONE;
+        _cleanup_(close_fdp) int ours = -EBADF, theirs = -EBADF;
         _cleanup_(freep) char *program = NULL;
-        _cleanup_(close_fdp) int theirs = -EBADF;
         struct stat info;
         int fds[2], r;
+        pid_t pid = 0;
 
         if (stat(directory, &info) < 0)
                 return -errno;
@@ -74,14 +72,12 @@ int source_read_directory(const char *directory, Source *ret) {
                 return r;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
                 return -errno;
-        source.fd = fds[0];
+        ours = fds[0];
         theirs = fds[1];
-        r = recorder_spawn(program, directory, theirs, &source.recorder);
+        r = recorder_spawn(program, directory, theirs, &pid);
         if (r < 0)
                 return r;
-        source.recorder_pidfd = pidfd_open_pid(source.recorder);
-        *ret = source;
-        source = SOURCE_NONE;
+        *ret = (Source){ .fd = TAKE_FD(ours), .recorder = pid, .recorder_pidfd = pidfd_open_pid(pid) };
         return 0;
 }
 

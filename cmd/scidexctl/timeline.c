@@ -9,10 +9,11 @@
 #include "cmd/scidexctl/explain.h"
 #include <string.h>
 
-#define MARKS 60
+#define MARKS  60
+#define LEVELS 8
 
-static const char *const marks_utf8[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
-static const char *const marks_ascii[] = { "_", ".", ":", "-", "=", "+", "*", "#" };
+static const char *const marks_utf8[LEVELS] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+static const char *const marks_ascii[LEVELS] = { "_", ".", ":", "-", "=", "+", "*", "#" };
 
 static double sample_at(const json_t *list, size_t i) {
         return json_number_value(json_array_get(list, i));
@@ -28,9 +29,9 @@ static double highest_of(const json_t *list, size_t from, size_t to) {
 
 static void mark_print(FILE *out, const Terminal *terminal, double share) {
         const char *const *marks = terminal->utf8 ? marks_utf8 : marks_ascii;
-        int level = (int)(share * (double)ELEMENTSOF(marks_utf8));
+        int level = (int)(share * LEVELS);
 
-        (void)fputs(marks[MAX_OF(0, MIN_OF(level, (int)ELEMENTSOF(marks_utf8) - 1))], out);
+        (void)fputs(marks[MAX_OF(0, MIN_OF(level, LEVELS - 1))], out);
 }
 
 void timeline_print(FILE *out, const Terminal *terminal, const json_t *timeline, uint64_t limit_bytes) {
@@ -47,8 +48,11 @@ void timeline_print(FILE *out, const Terminal *terminal, const json_t *timeline,
         (void)fprintf(out, "\nMemory over time (a full mark is %s%s; highest sample %s):\n  ",
                 format_bytes(scale, (uint64_t)top), (uint64_t)top == limit_bytes ? ", the limit" : "",
                 format_bytes(most, (uint64_t)highest));
-        for (size_t i = 0; i < width; i++)
-                mark_print(out, terminal, highest_of(memory, i * n / width, (i + 1) * n / width) / top);
+        for (size_t i = 0; i < width; i++) {
+                size_t from = i * n / width, to = (i + 1) * n / width;
+
+                mark_print(out, terminal, highest_of(memory, from, to) / top);
+        }
         (void)format_duration(first, (uint64_t)(MAX_OF(0.0, sample_at(t, 0)) * 1e6));
         (void)format_duration(last, (uint64_t)(MAX_OF(0.0, sample_at(t, n - 1)) * 1e6));
         used = (unsigned)(strlen(first) + strlen(last));

@@ -45,9 +45,10 @@ static const char *status_of(const json_t *findings, const char *name) {
         const json_t *finding;
         size_t i;
 
-        json_array_foreach(
-                findings, i, finding) if (strcmp(json_string_value(json_object_get(finding, "name")), name) ==
-                0) return json_string_value(json_object_get(finding, "status"));
+        json_array_foreach(findings, i, finding) {
+                if (strcmp(json_string_value(json_object_get(finding, "name")), name) == 0)
+                        return json_string_value(json_object_get(finding, "status"));
+        }
         return "";
 }
 
@@ -55,9 +56,10 @@ static const char *remedy_of(const json_t *findings, const char *name) {
         const json_t *finding;
         size_t i;
 
-        json_array_foreach(
-                findings, i, finding) if (strcmp(json_string_value(json_object_get(finding, "name")), name) ==
-                0) return json_string_value(json_object_get(finding, "remedy"));
+        json_array_foreach(findings, i, finding) {
+                if (strcmp(json_string_value(json_object_get(finding, "name")), name) == 0)
+                        return json_string_value(json_object_get(finding, "remedy"));
+        }
         return NULL;
 }
 
