@@ -25,7 +25,8 @@
 
 typedef struct Target {
         pid_t pid;
-        int fd; /* owned */
+        int fd;       /* owned */
+        size_t index; /* in the list it comes from */
 } Target;
 
 typedef struct Batch {
@@ -66,7 +67,7 @@ static int batch_fill(Batch *batch, const Sweep *sweep, const PidList *list, siz
                         return 0; /* these first, then the rest with their fds */
                 if (fd < 0)
                         return fd;
-                batch->targets[batch->count++] = (Target){ .pid = pid, .fd = fd };
+                batch->targets[batch->count++] = (Target){ .pid = pid, .fd = fd, .index = *at };
         }
         return 0;
 }
@@ -91,15 +92,16 @@ static void signal_target(Sweep *sweep, const Target *target) {
         sweep->reached++;
 }
 
-static int batch_signal(Batch *batch, int group_fd, Sweep *sweep) {
+static int batch_signal(Batch *batch, int group_fd, Sweep *sweep, size_t *at) {
         _cleanup_(pid_list_deinit) PidList list = {};
         _cleanup_(pid_set_deinit) PidSet members = {};
         int r;
 
-        /* One pidfd has to go for the reading when they were the last; its process is met again by the next sweep. */
         r = procs_read(group_fd, &list);
         if ((r == -EMFILE || r == -ENFILE) && batch->count > 1) {
-                close_fd(batch->targets[--batch->count].fd);
+                /* The last one gives its fd for the reading, and begins the next batch. */
+                *at = batch->targets[--batch->count].index;
+                close_fd(batch->targets[batch->count].fd);
                 r = procs_read(group_fd, &list);
         }
         for (size_t i = 0; r == 0 && i < list.count; i++)
@@ -129,7 +131,7 @@ static int sweep_signal(int group_fd, Sweep *sweep) {
                 if (r < 0)
                         batch_close(&batch);
                 else if (batch.count > 0)
-                        r = batch_signal(&batch, group_fd, sweep);
+                        r = batch_signal(&batch, group_fd, sweep, &at);
         }
         return r;
 }

@@ -129,7 +129,7 @@ static int spawn_into(Birth *birth, int group_fd, Spawned *ret) {
         pid_t pid = clone_into(group_fd, &ret->pidfd);
 
         if (pid < 0)
-                return -errno;
+                return errno == ENOENT ? -ENODEV : -errno; /* kernels differ; ENOENT would read as "no such program" */
         if (pid == 0)
                 child_main(birth);
         ret->pid = pid;

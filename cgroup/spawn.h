@@ -22,7 +22,8 @@ typedef struct Spawned {
 /*
  * group_fd >= 0: straight into the group. group_fd < 0: a child that waits at the gate for its move; it dies at end
  * of file. In the child: oom_score_adj below 0 is put back to 0, mask and dispositions as given.
- * 0; -EACCES, -ENOSYS, -EPERM, -EOPNOTSUPP from clone3: try again with group_fd -1; -errno.
+ * 0; -EACCES, -ENOSYS, -EPERM, -EOPNOTSUPP from clone3: try again with group_fd -1; -ENODEV the group is gone; -EAGAIN its
+ * pids limit; -errno.
  */
 int spawn_process(const SpawnOptions *options, int group_fd, Spawned *ret);
 /* Waits for the exec: 0 it runs (or died before exec), > 0 the errno of execvp. */
