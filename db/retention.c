@@ -122,15 +122,14 @@ static int vacuum(sqlite3 *db, bool *ret_more) {
         uint64_t unused = 0, left = 0;
         int rc = pragma_u64(db, "PRAGMA freelist_count", &unused);
 
-        if (rc != SQLITE_OK || unused == 0)
-                return rc;
-        rc = sqlite3_exec(db, "PRAGMA incremental_vacuum(" VACUUM_STEP_PAGES ")", NULL, NULL, NULL);
-        if (rc == SQLITE_OK)
-                rc = pragma_u64(db, "PRAGMA freelist_count", &left);
-        /* A file of an older scidex may be without auto_vacuum: then nothing is given back, and asking again is no use.
-         */
-        *ret_more = *ret_more || (left > 0 && left < unused);
-        /* The file itself shrinks when the WAL is carried over; what a reader holds up comes with the next one. */
+        if (rc == SQLITE_OK && unused > 0) {
+                rc = sqlite3_exec(db, "PRAGMA incremental_vacuum(" VACUUM_STEP_PAGES ")", NULL, NULL, NULL);
+                if (rc == SQLITE_OK)
+                        rc = pragma_u64(db, "PRAGMA freelist_count", &left);
+                /* A file made without auto_vacuum gives nothing back, and asking again is no use. */
+                *ret_more = *ret_more || (left > 0 && left < unused);
+        }
+        /* The file itself shrinks when the log is carried over; what a reader holds up comes with the next time. */
         if (rc == SQLITE_OK && !*ret_more)
                 (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         return rc;

@@ -14,7 +14,6 @@
 #include "db/aside.h"
 #include "db/retention.h"
 #include "db/rows.h"
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -276,12 +275,16 @@ static json_t *count_of(sqlite3 *db, const char *sql) {
         return count ? count : json_null();
 }
 
-/* The mode stands in the file itself; a connection that may not use the log does not say it. */
-static json_t *journal_mode_of(const Spool *spool) {
-        _cleanup_(close_fdp) int fd = spool->db ? open(spool->path, O_RDONLY | O_CLOEXEC) : -EBADF;
-        unsigned char format;
+/*
+ * The mode stands in the file itself; a connection that may not use the log does not say it.  Read through SQLite's own
+ * descriptor: closing another one of the same file would drop the locks of this process (fcntl(2)).
+ */
+static json_t *journal_mode_of(sqlite3 *db) {
+        sqlite3_file *file = NULL;
+        unsigned char format = 0;
 
-        if (fd < 0 || pread(fd, &format, 1, HEADER_READ_VERSION) != 1)
+        if (!db || sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || !file->pMethods ||
+                file->pMethods->xRead(file, &format, 1, HEADER_READ_VERSION) != SQLITE_OK)
                 return json_null();
         return json_string(format == HEADER_IS_WAL ? "wal" : "delete");
 }
@@ -310,5 +313,5 @@ json_t *spool_storage(Spool *spool) {
                 count_of(spool->db, "SELECT count(*) FROM watchdog_runs"), "events",
                 count_of(spool->db, "SELECT count(*) FROM watchdog_events"), "outbox",
                 count_of(spool->db, "SELECT count(*) FROM outbox"), "bytes", bytes_on_disk(spool), "set_aside",
-                database_list_aside(spool->directory), "journal_mode", journal_mode_of(spool));
+                database_list_aside(spool->directory), "journal_mode", journal_mode_of(spool->db));
 }
