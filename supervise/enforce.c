@@ -85,7 +85,7 @@ bool enforce_is_empty(const Run *run) {
 
 /* The last look's list; a run that never was looked at had at least its main process. */
 static void list_as_last_seen(Run *run) {
-        if (run->processes.list)
+        if (run->processes.list && run->processes.count > 0)
                 run->kill.processes = (ProcessList){ json_incref(run->processes.list), run->processes.count };
         else if (run->pid != 0)
                 run->kill.processes = (ProcessList){

@@ -126,7 +126,11 @@ static void on_message(Client *client, Message *message, void *userdata) {
 
         if (json_get_text(message->body, "op", &op) == 0 && strcmp(op, "storage") == 0)
                 on_storage(r, message->body);
-        else if (json_get_u64(message->body, "n", &n) == 0 && json_is_true(json_object_get(message->body, "ok"))) {
+        else if (json_get_u64(message->body, "n", &n) == 0) {
+                if (!json_is_true(json_object_get(message->body, "ok"))) {
+                        r->dropped++; /* refused for good: it must not keep the others waiting */
+                        say(r, "the recorder refused a row; see `dropped` in the status", true);
+                }
                 r->backoff_usec = RESTART_MIN_USEC;
                 acknowledge(r, n);
         }
@@ -318,7 +322,7 @@ int recorder_send(Recorder *r, const char *op, const char *member, json_t *objec
         }
         body = message_request(op);
         entry = calloc(1, sizeof(*entry));
-        if (!body || !entry || json_object_set(body, member, owned) < 0 ||
+        if (!body || !entry || (member ? json_object_set(body, member, owned) : json_object_update(body, owned)) < 0 ||
                 json_object_set_new(body, "n", json_integer((json_int_t)++r->next_n)) < 0) {
                 free(entry);
                 return -ENOMEM;

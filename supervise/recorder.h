@@ -32,7 +32,7 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
 void recorder_free(Recorder *recorder);
 DEFINE_CLEANUP(Recorder *, recorder_free);
 
-/* Queues {"op":op, member: object}; object's reference is taken over. id as for recorded(). 0, -ENOBUFS (dropped, counted), -ENOMEM. */
+/* Queues {"op":op, member: object}, or the members of object themselves where member is NULL; object's reference is taken over. id as for recorded(). 0, -ENOBUFS (dropped, counted), -ENOMEM. */
 int recorder_send(Recorder *recorder, const char *op, const char *member, json_t *object, const char *id);
 
 /* Rows not yet acknowledged; and those dropped since the start because the bound was reached. */

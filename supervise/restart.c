@@ -188,7 +188,7 @@ static void tell_alive(Supervisor *s) {
         LIST_FOREACH(run, &s->runs, link)
                 (void)json_array_append_new(ids, json_string(run->id.text));
         body = json_pack("{s:O, s:s}", "run_ids", ids, "boot_id", s->boot_id);
-        (void)recorder_send(s->recorder, "alive", "alive", TAKE_PTR(body), "");
+        (void)recorder_send(s->recorder, "alive", NULL, TAKE_PTR(body), "");
 }
 
 int restart_adopt(Supervisor *s) {

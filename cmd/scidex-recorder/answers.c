@@ -316,6 +316,7 @@ static void on_request(Client *client, Message *message, void *userdata) {
                         "Read it to its end, or ask on another connection.");
                 return;
         }
+        intake_settle(((Answers *)userdata)->intake);
         for (size_t i = 0; op && i < ELEMENTSOF(questions); i++)
                 if (strcmp(questions[i].op, op) == 0) {
                         questions[i].ask(client, userdata, message->body);

@@ -337,6 +337,14 @@ static int on_link(sd_event_source *source, int fd, uint32_t revents, void *user
         return 0;
 }
 
+void intake_settle(Intake *intake) {
+        if (!intake || intake->fd < 0)
+                return;
+        (void)on_link(intake->io, intake->fd, EPOLLIN, intake);
+        if (intake->n_pending > 0 && !intake->failing)
+                store(intake);
+}
+
 static int add_source_time(Intake *intake, uint64_t accuracy, sd_event_time_handler_t handler, sd_event_source **ret) {
         int r = sd_event_add_time(intake->event, ret, CLOCK_BOOTTIME, 0, accuracy, handler, intake);
 

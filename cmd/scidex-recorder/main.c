@@ -191,6 +191,7 @@ static int serve(sd_event *event, const Options *options, Spool *spool) {
         if (r >= 0)
                 r = options->read ? server_add_client(server, options->client_fd, NULL)
                                   : intake_new(event, options->supervisor_fd, spool, &intake);
+        answers.intake = intake;
         return r < 0 ? r : sd_event_loop(event);
 }
 
