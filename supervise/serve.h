@@ -1,0 +1,26 @@
+/* Between serve.c (the table, what people ask) and serve-launch.c (what launchers ask). */
+#pragma once
+
+#include "supervise/supervisor-internal.h"
+
+typedef struct Request {
+        Supervisor *s;
+        Session *session;
+        Message *message;
+        const char *op;
+} Request;
+
+/* Sends a reply; its reference is taken over. */
+void serve_answer(const Request *q, json_t *reply);
+void serve_refuse(const Request *q, const char *code, const char *message, const char *detail, const char *hint);
+/* Whether the sender of the packet may see and end this run. */
+bool serve_peer_may(const Request *q, const Run *run);
+/* The innermost run that pid lies within, by its cgroup; NULL: none. */
+Run *serve_run_around(Supervisor *s, pid_t pid);
+
+void serve_launch(const Request *q);
+void serve_started(const Request *q);
+void serve_move(const Request *q);
+void serve_exited(const Request *q);
+void serve_cancel(const Request *q);
+void serve_attach(const Request *q);
