@@ -74,9 +74,9 @@ static void advice_crashed(FILE *p, const Case *c) {
 
 static void advice_timeout(FILE *p, const Case *c) {
         char text[FORMAT_MAX];
-        uint64_t limit;
+        uint64_t limit, cpu, span;
 
-        if (case_was_idle(c)) {
+        if (case_was_idle(c, &cpu, &span)) {
                 (void)fputs("More time will not help a run that waits: find out what for (a lock, the network, input "
                             "that never comes), "
                             "e.g. with py-spy dump or gdb -p while it hangs.",

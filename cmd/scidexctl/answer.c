@@ -57,7 +57,7 @@ int answer_status(const json_t *answer) {
 }
 
 int json_print(const json_t *value) {
-        if (json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) < 0)
+        if (json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15)) < 0)
                 return -EIO;
         (void)fputc('\n', stdout);
         return 0;

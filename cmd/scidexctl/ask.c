@@ -12,7 +12,11 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "control/client.h"
+#include <poll.h>
 #include <string.h>
+
+#define BEHIND_LOOKS     15
+#define BEHIND_LOOK_MSEC 100
 
 static json_t *answer_of_connect(int r, const char *path) {
         if (r == CLIENT_E_NO_SOCKET || r == CLIENT_E_REFUSED || r == -ENOENT)
@@ -115,26 +119,56 @@ json_t *request_run(const char *op, const char *run) {
         return request;
 }
 
+static bool run_has_ended(const json_t *answer) {
+        return json_is_string(json_object_get(json_object_get(answer, "run"), "verdict"));
+}
+
+/*
+ * The record says that the run is alive. Either it is, then the supervisor knows it better; or it has just ended and
+ * its row is on the way (rows are written behind, at most 1 s). Nothing can be waited for but time, so it is asked
+ * again a few times.
+ */
+static json_t *record_refresh(const Options *options, json_t *record, const json_t *live, const json_t *past) {
+        _cleanup_(json_decrefp) json_t *answer = record;
+
+        for (unsigned i = 0; i < BEHIND_LOOKS && answer_status(answer) == CTL_OK && !run_has_ended(answer); i++) {
+                _cleanup_(json_decrefp) json_t *now = ask(options, WHERE_LIVE, live);
+                const json_t *run = json_object_get(now, "run");
+
+                if (answer_status(now) == CTL_OK && run)
+                        return json_object_set(answer, "run", (json_t *)run) == 0 ? TAKE_PTR(answer) : NULL;
+                (void)poll(NULL, 0, BEHIND_LOOK_MSEC);
+                json_decref(answer);
+                answer = ask(options, WHERE_RECORD, past);
+        }
+        return TAKE_PTR(answer);
+}
+
+/* Of two failures the one that helps more: candidates, else the one of somebody who answered. */
+static bool failure_helps_more(const json_t *first, const json_t *second) {
+        return json_object_get(json_object_get(first, "error"), "candidates") ||
+                (answer_status(first) != CTL_NO_ANSWER && answer_status(second) == CTL_NO_ANSWER);
+}
+
 json_t *ask_run(const Options *options, const char *run, bool live_first) {
-        _cleanup_(json_decrefp) json_t *live = request_run("show", run);
-        _cleanup_(json_decrefp) json_t *past = request_run("why", run);
-        _cleanup_(json_decrefp) json_t *first = NULL;
-        json_t *second;
+        _cleanup_(json_decrefp) json_t *live = request_run("show", run), *past = request_run("why", run);
+        _cleanup_(json_decrefp) json_t *first = NULL, *second = NULL;
 
         if (!live || !past)
                 return NULL;
-        first = live_first ? ask(options, WHERE_LIVE, live) : ask(options, WHERE_RECORD, past);
-        if (answer_status(first) == CTL_OK || answer_status(first) == CTL_USAGE)
-                return TAKE_PTR(first);
-        second = live_first ? ask(options, WHERE_RECORD, past) : ask(options, WHERE_LIVE, live);
-        /* An ambiguous one has candidates: that helps more than the other side's not-found. */
-        if (second && answer_status(second) != CTL_OK &&
-                (json_object_get(json_object_get(first, "error"), "candidates") ||
-                        (answer_status(first) != CTL_NO_ANSWER && answer_status(second) == CTL_NO_ANSWER))) {
-                json_decref(second);
-                return TAKE_PTR(first);
+        if (live_first) {
+                first = ask(options, WHERE_LIVE, live);
+                if (answer_status(first) == CTL_OK || answer_status(first) == CTL_USAGE)
+                        return TAKE_PTR(first);
         }
-        return second;
+        second = record_refresh(options, ask(options, WHERE_RECORD, past), live, past);
+        if (!live_first && answer_status(second) != CTL_OK)
+                first = ask(options, WHERE_LIVE, live);
+        if (!first || answer_status(second) == CTL_OK)
+                return TAKE_PTR(second);
+        if (answer_status(first) == CTL_OK)
+                return TAKE_PTR(first);
+        return failure_helps_more(first, second) ? TAKE_PTR(first) : TAKE_PTR(second);
 }
 
 /* "2h" ago or an RFC 3339 time, as the protocol's since_at. NULL and *ret_error. */

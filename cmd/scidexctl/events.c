@@ -19,16 +19,16 @@ static Tone reason_tone(const char *reason) {
         return reason && (strcmp(reason, "orphan") == 0 || strcmp(reason, "cancelled") == 0) ? TONE_WARN : TONE_BAD;
 }
 
-/* "TERM KILL", or what did it when scidex sent nothing. */
+/* "TERM KILL", or that it was the kernel's kill: then a KILL of ours only swept up. */
 static void signals_cell(Table *table, const json_t *event) {
         const json_t *signals = json_object_get(event, "signals");
         const char *first = field_text(json_array_get(signals, 0), "signal");
         const char *second = field_text(json_array_get(signals, 1), "signal");
 
-        if (json_array_size(signals) == 0)
-                table_text(table, TONE_PLAIN,
-                        json_is_true(json_object_get(json_object_get(event, "evidence"), "by_kernel")) ? "by the kernel"
-                                                                                                       : NULL);
+        if (json_is_true(json_object_get(json_object_get(event, "evidence"), "by_kernel")))
+                table_text(table, TONE_PLAIN, "by the kernel");
+        else if (json_array_size(signals) == 0)
+                table_text(table, TONE_PLAIN, NULL);
         else
                 table_cell(table, TONE_PLAIN, "%s%s%s", first ? first : "?", second ? " " : "", second ? second : "");
 }
@@ -48,7 +48,7 @@ static void event_row(Table *table, const json_t *event) {
         else
                 table_text(table, TONE_PLAIN, "?");
         signals_cell(table, event);
-        table_text(table, TONE_PLAIN, field_text(event, "detail") ? field_text(event, "detail") : "");
+        table_text(table, TONE_PLAIN, field_text(event, "detail"));
 }
 
 int verb_events(const Options *options, const Terminal *terminal) {

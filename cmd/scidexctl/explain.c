@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PROCESSES_SHOWN 5
+#define COMMAND_SHOWN   60
 
 bool case_u64(const Case *c, const char *key, uint64_t *ret) {
         return field_u64(c->event, key, ret) || field_u64(c->run, key, ret);
@@ -31,11 +32,27 @@ bool case_ignored_term(const Case *c) {
         return field_text(c->event, "term_at") && field_text(c->event, "kill_at");
 }
 
-bool case_was_idle(const Case *c) {
-        uint64_t cpu, time;
+/* CPU and time from the middle of the timeline to its end. */
+static bool second_half(const json_t *timeline, double *ret_cpu, double *ret_span) {
+        const json_t *cpu = json_object_get(timeline, "cpu_sec"), *t = json_object_get(timeline, "t_sec");
+        size_t n = MIN_OF(json_array_size(cpu), json_array_size(t)), middle = n / 2;
 
-        return field_usec(c->run, "cpu_sec", &cpu) && field_usec(c->run, "duration_sec", &time) &&
-                time > USEC_PER_SEC && cpu < time / 20;
+        if (n < 4)
+                return false;
+        *ret_cpu = json_number_value(json_array_get(cpu, n - 1)) - json_number_value(json_array_get(cpu, middle));
+        *ret_span = json_number_value(json_array_get(t, n - 1)) - json_number_value(json_array_get(t, middle));
+        return *ret_cpu >= 0;
+}
+
+bool case_was_idle(const Case *c, uint64_t *ret_cpu_usec, uint64_t *ret_span_usec) {
+        double cpu, span;
+
+        if (!second_half(c->timeline, &cpu, &span) &&
+                (!field_real(c->run, "cpu_sec", &cpu) || !field_real(c->run, "duration_sec", &span)))
+                return false;
+        *ret_cpu_usec = (uint64_t)(cpu * 1e6);
+        *ret_span_usec = (uint64_t)(span * 1e6);
+        return span >= 1 && cpu < span / 20;
 }
 
 bool case_is_shmem(const Case *c) {
@@ -76,8 +93,18 @@ static const json_t *event_newest(const json_t *events, bool leftovers) {
         return newest;
 }
 
+static const json_t *timeline_of(const Case *c) {
+        const json_t *const holders[] = { c->event, c->leftovers, c->run };
+
+        for (size_t i = 0; i < ELEMENTSOF(holders); i++)
+                if (json_is_object(json_object_get(holders[i], "timeline")))
+                        return json_object_get(holders[i], "timeline");
+        return NULL;
+}
+
 static int case_init(Case *c, const json_t *run, const json_t *events) {
         const char *analysis = field_text(run, "analysis_id");
+        const char *command = field_text(run, "cmdline");
         const char *detail = field_text(run, "detail");
 
         *c = (Case){
@@ -91,8 +118,14 @@ static int case_init(Case *c, const json_t *run, const json_t *events) {
         };
         (void)field_duration(c->time, run, "duration_sec", "");
         (void)field_bytes(c->limit, run, "memory_limit_bytes", "");
-        c->name = analysis ? text_printf("%s (run %s)", analysis, run_short_id(run))
-                           : text_printf("Run %s", run_short_id(run));
+        if (analysis)
+                c->name = text_printf("%s (run %s)", analysis, run_short_id(run));
+        else if (command)
+                c->name = text_printf("Run %s (%.*s%s)", run_short_id(run), COMMAND_SHOWN, command,
+                        strlen(command) > COMMAND_SHOWN ? " ..." : "");
+        else
+                c->name = text_printf("Run %s", run_short_id(run));
+        c->timeline = timeline_of(c);
         c->subject = shell_quote(analysis ? analysis : run_short_id(run));
         return c->name && c->subject ? 0 : -ENOMEM;
 }
@@ -167,7 +200,6 @@ static int processes_print(FILE *out, const Terminal *terminal, const Case *c) {
 }
 
 int explain_print(FILE *out, const Terminal *terminal, const json_t *run, const json_t *events) {
-        const json_t *timeline;
         Case c __attribute__((cleanup(case_deinit)));
         uint64_t limit = UINT64_MAX;
         int r;
@@ -175,16 +207,11 @@ int explain_print(FILE *out, const Terminal *terminal, const json_t *run, const 
         r = case_init(&c, run, events);
         if (r < 0)
                 return r;
-        timeline = json_object_get(c.event, "timeline");
-        if (!timeline)
-                timeline = json_object_get(c.leftovers, "timeline");
-        if (!timeline)
-                timeline = json_object_get(run, "timeline");
         (void)case_u64(&c, "memory_limit_bytes", &limit);
         r = paragraph_of(out, terminal, NULL, story_write, &c);
         if (r == 0)
                 r = paragraph_of(out, terminal, NULL, evidence_write, &c);
-        timeline_print(out, terminal, timeline, limit);
+        timeline_print(out, terminal, c.timeline, limit);
         if (r == 0)
                 r = paragraph_of(out, terminal, "What to do:", advice_write, &c);
         if (r == 0)

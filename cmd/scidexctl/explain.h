@@ -17,6 +17,7 @@ typedef struct Case {
         const json_t *run;
         const json_t *event;     /* the newest one that is not about leftovers, NULL: nothing was killed */
         const json_t *leftovers; /* the newest one with reason orphan, NULL */
+        const json_t *timeline;  /* of the event, else of the run; NULL */
         const char *verdict;     /* NULL while it lives */
         const char *detail;      /* "" when there is none */
         char *name;              /* owned; "SDA-42 (run 7c1e90ab)" */
@@ -31,8 +32,11 @@ bool case_usec(const Case *c, const char *key, uint64_t *ret_usec);
 bool case_is_sampled(const Case *c);
 /* Whether the whole group had to be killed after TERM: something ignored it or was too slow. */
 bool case_ignored_term(const Case *c);
-/* CPU time below 5 % of the time it ran: it waited. False when unknown. */
-bool case_was_idle(const Case *c);
+/*
+ * Whether it waited instead of computing: CPU time below 5 % of the time, in the second half of the timeline, or,
+ * without one, of the whole run. False when unknown.
+ */
+bool case_was_idle(const Case *c, uint64_t *ret_cpu_usec, uint64_t *ret_span_usec);
 /* shmem above half of the limit. */
 bool case_is_shmem(const Case *c);
 /* file cache without shared memory: the kernel counts tmpfs as file. */

@@ -24,19 +24,20 @@ static Tone verdict_tone(const char *verdict) {
                 : TONE_BAD;
 }
 
-/* What a line has room for beside the verdict: its detail, else the status that says more than the verdict. */
+/* What a line has room for beside the verdict: its detail, else what the command itself ended with. */
 static void detail_cell(Table *table, const json_t *run) {
         const char *detail = field_text(run, "detail"), *signal = field_text(run, "exit_signal");
+        const char *verdict = field_text(run, "verdict");
         uint64_t status;
 
         if (detail)
                 table_text(table, TONE_PLAIN, detail);
-        else if (signal)
+        else if (signal && verdict && strcmp(verdict, "crashed") == 0)
                 table_cell(table, TONE_PLAIN, "signal %s", signal);
         else if (field_u64(run, "exit_status", &status) && status != 0)
                 table_cell(table, TONE_PLAIN, "status %ju", (uintmax_t)status);
         else
-                table_text(table, TONE_PLAIN, "");
+                table_text(table, TONE_PLAIN, NULL);
 }
 
 static void run_row(Table *table, const json_t *run) {

@@ -81,6 +81,25 @@ static const struct {
         { "Kills recorded", "events", FORM_NUMBER },
 };
 
+/* "swap, pids"; NULL for an empty one. Caller frees. */
+static char *list_text(const json_t *list) {
+        const json_t *item;
+        char *text = NULL;
+        size_t size, i;
+        FILE *stream;
+
+        if (json_array_size(list) == 0)
+                return NULL;
+        stream = open_memstream(&text, &size);
+        if (!stream)
+                return NULL;
+        json_array_foreach(list, i, item) {
+                (void)fprintf(stream, "%s%s", i ? ", " : "", json_is_string(item) ? json_string_value(item) : "?");
+        }
+        (void)fclose(stream);
+        return text;
+}
+
 /* The value as people read it; NULL when it is not known. Caller frees. */
 static char *fact_text(const json_t *run, size_t i) {
         char buffer[FORMAT_MAX];
@@ -109,7 +128,7 @@ static char *fact_text(const json_t *run, size_t i) {
         case FORM_REAL:
                 return json_is_number(value) && asprintf(&made, "%.2f", json_number_value(value)) >= 0 ? made : NULL;
         case FORM_LIST:
-                return json_array_size(value) > 0 ? json_dumps(value, 0) : NULL;
+                return list_text(value);
         case FORM_HEADING:
                 break;
         }

@@ -68,16 +68,17 @@ static void story_crashed(FILE *p, const Case *c) {
 }
 
 static void story_timeout(FILE *p, const Case *c) {
-        char limit[FORMAT_MAX], cpu[FORMAT_MAX];
+        char limit[FORMAT_MAX], text[FORMAT_MAX], span[FORMAT_MAX];
+        uint64_t cpu, time;
 
         (void)fprintf(p, "%s was killed because it reached its time limit of %s.", c->name,
                 field_duration(limit, c->run, "timeout_sec", "(unknown)"));
         if (strcmp(c->detail, "backstop") == 0)
                 (void)fputs(" No supervisor answered at that time, so its launcher killed it.", p);
         course_write(p, c->event);
-        if (case_was_idle(c))
-                (void)fprintf(p, " It used only %s of CPU time in %s: it was waiting, not computing.",
-                        field_duration(cpu, c->run, "cpu_sec", "?"), c->time);
+        if (case_was_idle(c, &cpu, &time))
+                (void)fprintf(p, " It used %s of CPU time in its last %s: it was waiting, not computing.",
+                        format_duration(text, cpu), format_duration(span, time));
 }
 
 static void story_cpu_time(FILE *p, const Case *c) {
@@ -210,13 +211,17 @@ static const struct {
 };
 
 static void story_alive(FILE *p, const Case *c) {
-        const char *state = field_text(c->run, "state");
+        const char *state = field_text(c->run, "state"), *reason = field_text(c->event, "reason");
         char limit[FORMAT_MAX];
 
         (void)fprintf(p, "%s has not ended: it was launched %s ago and is in state %s.", c->name, c->time,
                 state ? state : "unknown");
         if (json_is_number(json_object_get(c->run, "timeout_sec")))
                 (void)fprintf(p, " Its time limit is %s.", field_duration(limit, c->run, "timeout_sec", "?"));
+        if (reason) {
+                (void)fprintf(p, " It is being killed, reason %s.", reason);
+                course_write(p, c->event);
+        }
 }
 
 static void leftover_write(FILE *p, const Case *c) {

@@ -77,7 +77,8 @@ static void timeout_that_obeyed_says_when(void **state) {
 static void timeout_that_ignored_term_and_waited_is_no_reason_for_more_time(void **state) {
         SAYS("timeout-hang",
                 "ignored or not followed in time, so after 10s the whole group was killed with KILL at 07:19:40",
-                "only 800ms of CPU time", "waiting, not computing", "More time will not help", "handle TERM");
+                "It used 0s of CPU time in its last 1min 36s: it was waiting, not computing", "More time will not help",
+                "handle TERM");
         assert_does_not_say("timeout-hang", "--timeout");
 }
 
@@ -168,6 +169,18 @@ static void answer_with_nothing_known_is_still_explained(void **state) {
         assert_non_null(strstr(text, "Run ? was killed because it reached its own memory limit of no limit"));
 }
 
+static void run_without_analysis_is_known_by_its_command(void **state) {
+        _cleanup_(json_decrefp) json_t *run =
+                json_pack("{s:s, s:s, s:i}", "verdict", "completed", "cmdline", "sleep 1000", "exit_status", 0);
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        assert_int_equal(explain_print(out, &plain, run, NULL), 0);
+        (void)fclose(out);
+        assert_non_null(strstr(text, "Run ? (sleep 1000) completed"));
+}
+
 static void marks_are_ascii_without_utf8_and_blocks_with_it(void **state) {
         Terminal wide = { .columns = 100, .utf8 = true };
         _cleanup_(freep) char *ascii = explained("memory", &plain), *utf8 = explained("memory", &wide);
@@ -213,6 +226,7 @@ int main(void) {
                 cmocka_unit_test(run_that_lives_has_not_ended),
                 cmocka_unit_test(hostile_analysis_id_is_escaped),
                 cmocka_unit_test(answer_with_nothing_known_is_still_explained),
+                cmocka_unit_test(run_without_analysis_is_known_by_its_command),
                 cmocka_unit_test(marks_are_ascii_without_utf8_and_blocks_with_it),
                 cmocka_unit_test(paragraphs_keep_to_the_terminal),
         };
