@@ -149,14 +149,13 @@ static int sweep_enter(int fd, void *userdata) {
 int group_signal(const Group *group, int signal, size_t *ret_signalled) {
         _cleanup_(sweep_deinit) Sweep sweep = { .signal = signal };
         const WalkVisitor visitor = { .enter = sweep_enter, .userdata = &sweep };
+        unsigned sweeps = 0;
         int r = 0;
 
-        for (unsigned i = 0; i < GROUP_SWEEPS_MAX && r == 0; i++) {
+        do {
                 sweep.found = 0;
                 r = group_walk(group->fd, &visitor);
-                if (sweep.found == 0)
-                        break;
-        }
+        } while (r == 0 && sweep.found > 0 && ++sweeps < GROUP_SWEEPS_MAX);
         *ret_signalled = sweep.reached;
         if (r == 0)
                 return sweep.error;

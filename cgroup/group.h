@@ -47,12 +47,13 @@ int group_open(int parent_fd, const char *name, Group *ret);
 void group_deinit(Group *group);
 
 /*
- * memory.max, memory.high, memory.swap.max, memory.oom.group=1, pids.max, cpu.max of a fresh group; memory.max is read back.
- * A missing controller is no error: its bit in *ret_kept is false and the caller says so. 0, GROUP_E_GONE, -errno
+ * memory.max, memory.high, memory.swap.max, memory.oom.group=1, pids.max, cpu.max of a fresh group; memory.max is read
+ * back. A missing controller is no error: its bit in *ret_kept is false and the caller says so. 0, GROUP_E_GONE, -errno
  * (EINVAL, EACCES) of a file that exists and refused.
  */
 int group_set_limits(const Group *group, const Limits *limits, LimitsKept *ret_kept);
-/* The same for a group that has had limits already: "max" is written too. Lowering memory.max reclaims, and may kill, before it returns. */
+/* The same for a group that has had limits already: "max" is written too. Lowering memory.max reclaims, and may kill,
+ * before it returns. */
 int group_change_limits(const Group *group, const Limits *limits, LimitsKept *ret_kept);
 
 /* Writes pid into cgroup.procs (0 is the caller). Costs an RCU grace period. 0, -ESRCH, -EACCES, GROUP_E_GONE. */
@@ -60,22 +61,24 @@ int group_attach(const Group *group, pid_t pid);
 
 /* cgroup.events. GROUP_E_GONE counts as not populated for the caller. */
 int group_is_populated(const Group *group, bool *ret_populated);
+/* Measured on 6.1: after the thaw of a group whose processes were moved below it while frozen, this can seldom stay
+ * true for good. */
 int group_is_frozen(const Group *group, bool *ret_frozen);
 /* cgroup.freeze = 1/0. Asynchronous; cgroup.events tells when done. */
 int group_freeze(const Group *group, bool freeze);
 
 typedef int (*GroupProcessFunc)(pid_t pid, void *userdata);
 /*
- * Calls func for each process of the group and of all groups below it, deepest last, skipping zombies (they are not listed).
- * A non-zero return of func ends the walk and is returned. Directories that refuse (mode 000) are opened after a chmod.
- * 0, GROUP_E_GONE, -errno.
+ * Calls func for each process of the group and of all groups below it, deepest last, skipping zombies (they are not
+ * listed). A non-zero return of func ends the walk and is returned. Directories that refuse (mode 000) are opened after
+ * a chmod. 0, GROUP_E_GONE, -errno.
  */
 int group_each_process(const Group *group, GroupProcessFunc func, void *userdata);
 
 /*
  * One sweep of a signal to every process of the group and below it, by pidfd whose membership is checked again after
- * the open; then SIGCONT for those stopped; thaws the group and frozen sub-cgroups. Repeats until a sweep finds no process
- * that it has not signalled, at most GROUP_SWEEPS_MAX times (a fork bomb outruns it; the grace bounds that).
+ * the open; then SIGCONT for those stopped; thaws the group and frozen sub-cgroups. Repeats until a sweep finds no
+ * process that it has not signalled, at most GROUP_SWEEPS_MAX times (a fork bomb outruns it; the grace bounds that).
  * *ret_signalled: processes reached. 0, GROUP_E_GONE, -errno; a refusal (-EPERM: a set-uid program in a user's tree) is
  * returned after all others have been signalled.
  */
@@ -88,14 +91,16 @@ int group_kill(const Group *group);
 int group_open_kill_fd(const Group *group);
 
 /*
- * rmdir of the group and all below it, bottom-up, also of sub-cgroups of mode 000. Sub-cgroups without processes go even when
- * the group itself cannot. 0 (also when already gone), GROUP_E_BUSY: processes or a straggling rmdir, try again; -errno.
+ * rmdir of the group and all below it, bottom-up, also of sub-cgroups of mode 000. Sub-cgroups without processes go
+ * even when the group itself cannot. 0 (also when already gone), GROUP_E_BUSY: processes or a straggling rmdir, try
+ * again; -errno.
  */
 int group_remove(const Group *group);
 
 /*
- * Makes room for a nested group: freezes, moves the group's own processes into the leaf `leaf_name`, enables controllers
- * for children, thaws. Does nothing when the controllers are enabled already or the tree has none. 0, -errno.
+ * Makes room for a nested group: freezes, moves the group's own processes into the leaf `leaf_name`, enables
+ * controllers for children, thaws. Does nothing when the controllers are enabled already or the tree has none. 0,
+ * -errno.
  */
 int group_make_inner(const Group *group, const char *leaf_name);
 

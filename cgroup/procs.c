@@ -104,10 +104,9 @@ static int procs_read_fd(int fd, PidList *list) {
 
 int procs_read(int group_fd, PidList *ret) {
         _cleanup_(pid_list_deinit) PidList list = {};
-        _cleanup_(close_fdp) int fd = -EBADF;
+        _cleanup_(close_fdp) int fd = walk_open(group_fd, "cgroup.procs", O_RDONLY);
         int r;
 
-        fd = walk_open(group_fd, "cgroup.procs", O_RDONLY);
         if (fd < 0)
                 return group_result(group_fd, fd);
         r = procs_read_fd(fd, &list);

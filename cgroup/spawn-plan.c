@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-extern char **environ;
-
 static size_t count_strings(char *const *strings) {
         size_t n = 0;
 

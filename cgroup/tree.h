@@ -1,8 +1,8 @@
 /*
  * The delegated subtree that holds all groups: where it lies, who gave it, what it can limit.
  *
- * Candidates in order: $SCIDEX_TREE; with systemd a delegated scope asked of the system manager (root) or the user's (others);
- * without systemd and as root `scidex` below the mount. None: no groups at all ("descendants").
+ * Candidates in order: $SCIDEX_TREE; with systemd a delegated scope asked of the system manager (root) or the user's
+ * (others); without systemd and as root `scidex` below the mount. None: no groups at all ("descendants").
  */
 #pragma once
 
@@ -12,22 +12,22 @@
 #include <sys/types.h>
 
 typedef enum TreeKind {
-        TREE_NONE,     /* no group can be made here; runs are known by descent only */
-        TREE_GIVEN,    /* $SCIDEX_TREE */
-        TREE_MOUNT,    /* <mount>/scidex, root without systemd */
-        TREE_SCOPE,    /* a systemd scope with Delegate=yes */
+        TREE_NONE,  /* no group can be made here; runs are known by descent only */
+        TREE_GIVEN, /* $SCIDEX_TREE */
+        TREE_MOUNT, /* <mount>/scidex, root without systemd */
+        TREE_SCOPE, /* a systemd scope with Delegate=yes */
         TREE_KIND_MAX,
         TREE_KIND_INVALID = -22,
 } TreeKind;
 
 typedef struct Tree {
         TreeKind kind;
-        char *path;      /* owned; absolute directory path, NULL with TREE_NONE */
-        char *cgroup;    /* owned; the same as seen in /proc/PID/cgroup, "/…" */
-        int fd;          /* owned; holds the flock */
-        char *unit;      /* owned; the scope's name, else NULL */
-        void *bus;       /* owned; sd_bus* of the manager that owns the scope, NULL when none is kept open */
-        bool made;       /* the directory is ours to remove */
+        char *path;             /* owned; absolute directory path, NULL with TREE_NONE */
+        char *cgroup;           /* owned; the same as seen in /proc/PID/cgroup, "/…" */
+        int fd;                 /* owned; holds the flock */
+        char *unit;             /* owned; the scope's name, else NULL */
+        void *bus;              /* owned; sd_bus* of the manager that owns the scope, NULL when none is kept open */
+        bool made;              /* the directory is ours to remove */
         bool memory, pids, cpu; /* controllers the groups have */
 } Tree;
 
@@ -38,11 +38,11 @@ typedef struct TreeError {
 } TreeError;
 
 /*
- * Finds or makes the tree, moves the calling process into the leaf `supervisor` where it would stand in the way, enables the
- * controllers once, takes the flock. scope_name, e.g. "scidex.scope", is used with systemd; a scope of that name that already
- * exists is adopted. 0; -EBUSY another supervisor holds the flock; -EINVAL a $SCIDEX_TREE that is none; -errno. TREE_NONE is
- * success, with *ret_error saying why; so is a tree without all controllers, then *ret_error says what refused (if
- * something did). *ret_error is set in every case, to be freed by the caller.
+ * Finds or makes the tree, moves the calling process into the leaf `supervisor` where it would stand in the way,
+ * enables the controllers once, takes the flock. scope_name, e.g. "scidex.scope", is used with systemd; a scope of that
+ * name that already exists is adopted. 0; -EBUSY another supervisor holds the flock; -EINVAL a $SCIDEX_TREE that is
+ * none; -errno. TREE_NONE is success, with *ret_error saying why; so is a tree without all controllers, then *ret_error
+ * says what refused (if something did). *ret_error is set in every case, to be freed by the caller.
  */
 int tree_open(const HostFacts *host, const char *scope_name, Tree *ret, TreeError *ret_error);
 void tree_deinit(Tree *tree);
@@ -58,7 +58,7 @@ int tree_attach(Tree *tree, const char *name, pid_t pid);
 
 typedef int (*TreeGroupFunc)(int parent_fd, const char *name, void *userdata);
 /*
- * Calls func for each group directory directly below the directory parent_fd (the leaf `supervisor` left out). Names can be gone
- * when func opens them. A non-zero return of func ends it and is returned.
+ * Calls func for each group directory directly below the directory parent_fd (the leaf `supervisor` left out). Names
+ * can be gone when func opens them. A non-zero return of func ends it and is returned.
  */
 int tree_each_group(int parent_fd, TreeGroupFunc func, void *userdata);

@@ -14,11 +14,11 @@ typedef struct Usage {
         uint64_t memory_bytes, memory_peak_bytes, swap_bytes;
         uint64_t anon_bytes, file_bytes, shmem_bytes; /* memory.stat */
         uint64_t oom, oom_kill_local, max_events;     /* memory.events.local: only `oom` proves the own limit */
-        uint64_t oom_kill;                            /* memory.events: hierarchical, any OOM killer; no process count */
+        uint64_t oom_kill; /* memory.events: hierarchical, any OOM killer; no process count */
         uint64_t pids, pids_peak, pids_max_events;
         uint64_t cpu_usec, cpu_user_usec, cpu_system_usec, cpu_throttled_usec;
         uint64_t psi_memory_some_usec, psi_memory_full_usec, psi_cpu_some_usec, psi_io_some_usec, psi_io_full_usec;
-        uint64_t io_read_bytes, io_write_bytes;       /* io.stat, all devices */
+        uint64_t io_read_bytes, io_write_bytes; /* io.stat, all devices */
 } Usage;
 
 /* All fields USAGE_UNKNOWN. */

@@ -42,7 +42,7 @@ int walk_open(int dir_fd, const char *name, int flags) {
         if (errno != EACCES)
                 return -errno;
         (void)fchmod(dir_fd, 0755);
-        (void)fchmodat(dir_fd, name, flags & O_DIRECTORY ? 0755 : 0644, 0);
+        (void)fchmodat(dir_fd, name, (flags & O_DIRECTORY) ? 0755 : 0644, 0);
         fd = openat(dir_fd, name, flags | O_CLOEXEC);
         return fd >= 0 ? fd : -errno;
 }
@@ -61,7 +61,7 @@ static bool has_no_children(int dir_fd) {
 
 static int names_append(char ***names, size_t *count, const char *name) {
         if ((*count & (*count - 1)) == 0) { /* full at each power of two */
-                char **grown = reallocarray(*names, *count ? *count * 2 : 1, sizeof(char *));
+                char **grown = reallocarray(*names, (*count ? *count * 2 : 1), sizeof(char *));
 
                 if (!grown)
                         return -ENOMEM;
@@ -95,22 +95,29 @@ static int names_collect(DIR *directory, char ***names, size_t *count) {
         }
 }
 
+/* A stream of its own: dir_fd keeps its position. */
+static int open_stream(int dir_fd, DIR **ret) {
+        _cleanup_(close_fdp) int fd = walk_open(dir_fd, ".", O_RDONLY | O_DIRECTORY);
+
+        if (fd < 0)
+                return fd;
+        *ret = fdopendir(fd);
+        if (!*ret)
+                return -errno;
+        (void)TAKE_FD(fd);
+        return 0;
+}
+
 int walk_read_names(int dir_fd, char ***ret_names, size_t *ret_count) {
         _cleanup_(closedirp) DIR *directory = NULL;
         char **names = NULL;
         size_t count = 0;
-        int fd, r = 0;
+        int r = 0;
 
         if (!has_no_children(dir_fd)) {
-                fd = walk_open(dir_fd, ".", O_RDONLY | O_DIRECTORY);
-                if (fd < 0)
-                        return fd;
-                directory = fdopendir(fd);
-                if (!directory) {
-                        r = -errno;
-                        close_fd(fd);
+                r = open_stream(dir_fd, &directory);
+                if (r < 0)
                         return r;
-                }
                 r = names_collect(directory, &names, &count);
         }
         if (r < 0) {

@@ -100,7 +100,7 @@ static void a_pressure_trigger_is_an_fd_to_poll(void **state) {
         }
         assert_true(fd >= 0);
         assert_int_equal(poll(&(struct pollfd){ .fd = fd, .events = POLLPRI }, 1, 0), 0);
-        assert_true(group_pressure_trigger(scratch->group.fd, 1, 1) < 0);
+        assert_true(group_pressure_trigger(scratch->group.fd, 2, 1) < 0);
 }
 
 int main(void) {

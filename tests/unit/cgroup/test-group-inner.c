@@ -5,6 +5,7 @@
 #include "scratch.h"
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 static void words_of_a_list_are_whole_words(void **state) {
@@ -43,8 +44,10 @@ static void a_tree_without_controllers_needs_no_room(void **state) {
         bool lacks = true;
 
         assert_int_equal(group_lacks_controllers(scratch->group.fd, &lacks), 0);
-        if (lacks)
-                skip(); /* this mount hands controllers to the scratch group */
+        if (lacks) {
+                print_message("skipped: this mount hands controllers to the scratch group\n");
+                skip();
+        }
         assert_int_equal(group_make_inner(&scratch->group, "main"), 0);
         assert_int_equal(faccessat(scratch->group.fd, "main", F_OK, 0), -1);
 }
@@ -61,7 +64,7 @@ static void room_is_made_under_a_fork_storm(void **state) {
         Scratch *scratch = scratch_need_memory(state);
         _cleanup_(group_deinit) Group run = GROUP_NONE, nested = GROUP_NONE;
         _cleanup_(freep) char *procs = NULL;
-        bool lacks, frozen;
+        bool lacks;
         Child child;
 
         assert_int_equal(group_create(scratch->group.fd, "run", &run), 0);
@@ -73,11 +76,11 @@ static void room_is_made_under_a_fork_storm(void **state) {
         assert_false(lacks);
         assert_int_equal(group_create(run.fd, "nested", &nested), 0);
         assert_int_equal(faccessat(nested.fd, "memory.max", F_OK, 0), 0);
-        wait_frozen_state(&run, false);
-        assert_int_equal(group_is_frozen(&run, &frozen), 0);
         assert_int_equal(group_make_inner(&run, "main"), 0); /* again: nothing to do */
-        assert_int_equal(group_kill(&run), 0);
+        /* A frozen process would not die of it; `frozen` of cgroup.events is no witness, see group.h. */
+        assert_int_equal(pidfd_send_signal(child.pidfd, SIGTERM, NULL, 0), 0);
         (void)child_end(&child);
+        assert_int_equal(group_kill(&run), 0);
         wait_populated(&run, false);
 }
 

@@ -128,8 +128,10 @@ static void directories_of_mode_000_go_for_their_unprivileged_owner(void **state
         static const mode_t modes[] = { 0, 0500, 0400, 0300, 0600 };
         _cleanup_(group_deinit) Group group = GROUP_NONE;
 
-        if (geteuid() != 0)
-                skip(); /* it takes root to become somebody else */
+        if (geteuid() != 0) {
+                print_message("skipped: it takes root to become somebody else\n");
+                skip();
+        }
         assert_int_equal(fchown(scratch->group.fd, NOBODY, NOBODY), 0);
         for (size_t m = 0; m < ELEMENTSOF(modes); m++) {
                 for (size_t i = 0; i < ELEMENTSOF(names); i++) {

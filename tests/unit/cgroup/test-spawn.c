@@ -43,7 +43,9 @@ static Result run(SpawnOptions options, int group_fd, bool open_gate) {
         assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
         close_fd(saved);
         close_fd(fds[1]);
-        if (result.r == 0) {
+        if (result.r != 0) {
+                result.output = strdup("");
+        } else {
                 if (open_gate)
                         assert_int_equal(write(spawned.gate_fd, "+", 1), 1);
                 else
