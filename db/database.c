@@ -96,10 +96,11 @@ static int read_text(sqlite3 *db, const char *sql, char **ret) {
                 rc = sqlite3_step(statement);
         if (rc == SQLITE_ROW)
                 text = (const char *)sqlite3_column_text(statement, 0);
-        if (text)
-                *ret = strdup(text);
+        *ret = text ? strdup(text) : NULL;
         (void)sqlite3_finalize(statement);
-        return rc == SQLITE_ROW ? (text && *ret ? SQLITE_OK : SQLITE_NOMEM) : rc;
+        if (rc == SQLITE_ROW)
+                return *ret ? SQLITE_OK : SQLITE_NOMEM;
+        return rc == SQLITE_OK || rc == SQLITE_DONE ? SQLITE_ERROR : rc;
 }
 
 /*

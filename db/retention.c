@@ -85,7 +85,7 @@ static int oldest(sqlite3 *db, const Forgettable *what, char **ret) {
         if (rc == SQLITE_OK)
                 rc = sqlite3_step(statement);
         if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-                return rc;
+                return rc == SQLITE_OK ? SQLITE_ERROR : rc;
         *ret = text_printf("%s", rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : AFTER_ALL_TIMES);
         return *ret ? SQLITE_OK : SQLITE_NOMEM;
 }

@@ -28,7 +28,7 @@ static int execute(sqlite3 *db, const char *sql, const char *first, const char *
         const char *texts[] = { first, second, third };
         int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
 
-        for (int i = 0; rc == SQLITE_OK && i < sqlite3_bind_parameter_count(statement); i++)
+        for (int i = 0; rc == SQLITE_OK && i < (int)ELEMENTSOF(texts) && texts[i]; i++)
                 rc = sqlite3_bind_text(statement, i + 1, texts[i], -1, SQLITE_TRANSIENT);
         return rc == SQLITE_OK ? step_done(statement) : rc;
 }

@@ -57,9 +57,9 @@ typedef enum SpoolKind {
 SpoolKind spool_kind_from_string(const char *text);
 
 typedef struct SpoolRow {
-        SpoolKind kind;
         const json_t *object; /* a run, an event, or the packet of `alive` */
-        int result;           /* 0 or SPOOL_E_REFUSED, set by spool_store() */
+        SpoolKind kind;
+        int result; /* 0 or SPOOL_E_REFUSED, set by spool_store() */
 } SpoolRow;
 
 /*

@@ -7,7 +7,7 @@
 
 typedef struct Answers {
         Spool *spool;
-        Intake *intake; /* borrowed; NULL: only reading */
+        Intake *intake;         /* borrowed; NULL: only reading */
         sd_event *until_closed; /* not NULL: the loop exits when the (only) client has gone */
 } Answers;
 

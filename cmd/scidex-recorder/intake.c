@@ -295,7 +295,8 @@ static void take_packet(Intake *intake, Message *message) {
         row = calloc(1, sizeof(*row));
         if (!row)
                 return; /* not acknowledged: it is sent again to the next recorder */
-        *row = (Pending){ .kind = kind, .packet = TAKE_PTR(message->body), .n = n };
+        *row = (Pending){ .kind = kind, .packet = message->body, .n = n };
+        message->body = NULL;
         row->object = row_object(row->packet, kind);
         STAILQ_INSERT_TAIL(&intake->pending, row, link);
         intake->n_pending++;

@@ -13,7 +13,8 @@ typedef struct Intake Intake;
  * -errno.
  */
 int intake_new(sd_event *event, int fd, Spool *spool, Intake **ret);
-/* Takes in and stores what the supervisor has sent so far, so that an answer is no older than the question. NULL-safe. */
+/* Takes in and stores what the supervisor has sent so far, so that an answer is no older than the question. NULL-safe.
+ */
 void intake_settle(Intake *intake);
 void intake_free(Intake *intake);
 DEFINE_CLEANUP(Intake *, intake_free);

@@ -127,6 +127,7 @@ static void the_schema_and_the_column_table_agree(void **state) {
 
         scratch_init(&scratch);
         spool = scratch_open(&scratch);
+        assert_int_equal(spool_state(spool), STORAGE_OK);
         assert_table_has(&scratch, RECORD_RUN, "watchdog_runs");
         assert_table_has(&scratch, RECORD_RUN, "watchdog_processes");
         assert_table_has(&scratch, RECORD_EVENT, "watchdog_events");

@@ -69,8 +69,8 @@ static void rows_of_one_batch_are_done_in_their_order(void **state) {
         _cleanup_(scratch_deinit) Scratch scratch;
         _cleanup_(spool_freep) Spool *spool = NULL;
         _cleanup_(json_decrefp) json_t *run = make_run("r1", "a", 0, AT);
-        SpoolRow begun_and_ended[] = { { SPOOL_PROCESS, run, -1 }, { SPOOL_RUN, run, -1 } };
-        SpoolRow ended_and_begun[] = { { SPOOL_RUN, run, -1 }, { SPOOL_PROCESS, run, -1 } };
+        SpoolRow begun_and_ended[] = { { run, SPOOL_PROCESS, -1 }, { run, SPOOL_RUN, -1 } };
+        SpoolRow ended_and_begun[] = { { run, SPOOL_RUN, -1 }, { run, SPOOL_PROCESS, -1 } };
 
         scratch_init(&scratch);
         spool = scratch_open(&scratch);
@@ -84,7 +84,7 @@ static void a_row_without_its_key_is_refused_and_holds_nothing_up(void **state) 
         _cleanup_(scratch_deinit) Scratch scratch;
         _cleanup_(spool_freep) Spool *spool = NULL;
         _cleanup_(json_decrefp) json_t *good = make_event("e1", "r1", 1, AT), *bad = make_event("", "r1", 2, AT);
-        SpoolRow rows[] = { { SPOOL_EVENT, bad, -1 }, { SPOOL_EVENT, good, -1 }, { SPOOL_RUN, bad, -1 } };
+        SpoolRow rows[] = { { bad, SPOOL_EVENT, -1 }, { good, SPOOL_EVENT, -1 }, { bad, SPOOL_RUN, -1 } };
 
         scratch_init(&scratch);
         spool = scratch_open(&scratch);
