@@ -217,7 +217,10 @@ static int store_batch(Intake *intake) {
         return r;
 }
 
+/* Only the timer backs off: events that try in between, and fail too, neither delay it nor make it slower. */
 static void store_failed(Intake *intake) {
+        if (intake->failing && is_armed(intake->retry))
+                return;
         intake->backoff_usec = intake->failing ? MIN_OF(intake->backoff_usec * 2, RETRY_MAX_USEC) : RETRY_MIN_USEC;
         intake->failing = true;
         disarm(intake->behind);

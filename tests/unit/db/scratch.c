@@ -50,7 +50,7 @@ Spool *scratch_open(const Scratch *scratch) {
 void scratch_mount(const Scratch *scratch, const char *size) {
         _cleanup_(freep) char *options = text_printf("size=%s,mode=0700", size);
 
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0) {
                 print_message(
                         "no mount namespace here (unshare: %s): full and read-only disks not tried\n", strerror(errno));
                 skip();
@@ -61,7 +61,7 @@ void scratch_mount(const Scratch *scratch, const char *size) {
 
 void scratch_remount(const Scratch *scratch, bool read_only) {
         assert_int_equal(
-                mount(NULL, scratch->directory, NULL, MS_REMOUNT | (read_only ? (unsigned long)MS_RDONLY : 0), NULL),
+                mount("none", scratch->directory, "none", MS_REMOUNT | (read_only ? (unsigned long)MS_RDONLY : 0), ""),
                 0);
 }
 

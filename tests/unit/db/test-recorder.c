@@ -2,7 +2,6 @@
 #include "tests/unit/db/scratch.h"
 
 #include "base/clock.h"
-#include "base/process.h"
 #include "control/client.h"
 #include "control/server.h"
 #include <fcntl.h>
@@ -21,7 +20,8 @@ typedef struct Program {
         Scratch scratch;
         char *socket_path; /* owned; of the record socket */
         pid_t pid;
-        int link; /* owned; to the recorder */
+        int link;  /* owned; to the recorder */
+        int ended; /* owned; of a pipe whose other end only the recorder has: hangs up when it ends */
         int n;
 } Program;
 
@@ -33,16 +33,22 @@ static void need_program(void) {
 }
 
 /* The child keeps only the sockets that are its own, so that a hang-up is one. */
-static pid_t spawn(char *const argv[], int first, int second) {
-        pid_t pid = fork();
+static pid_t spawn(char *const argv[], int first, int second, int *ret_ended) {
+        int fds[2];
+        pid_t pid;
 
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        pid = fork();
         if (pid == 0) {
+                (void)fcntl(fds[1], F_DUPFD, 20);
                 if (dup2(first, 3) >= 0 && (second < 0 || dup2(second, 4) >= 0) && fcntl(3, F_SETFD, 0) == 0 &&
                         (second < 0 || fcntl(4, F_SETFD, 0) == 0))
                         (void)execv(RECORDER, argv);
                 _exit(127);
         }
         assert_true(pid > 0);
+        assert_int_equal(close(fds[1]), 0);
+        *ret_ended = fds[0];
         return pid;
 }
 
@@ -66,22 +72,22 @@ static void program_start(Program *program) {
         theirs = above(pair[1]);
         assert_int_equal(server_listen(program->socket_path, 0666, &fd), 0);
         listening = above(fd);
-        program->pid = spawn(argv, theirs, listening);
+        program->pid = spawn(argv, theirs, listening, &program->ended);
 }
 
 static void program_init(Program *program) {
         need_program();
-        *program = (Program){ .link = -EBADF };
+        *program = (Program){ .link = -EBADF, .ended = -EBADF };
         scratch_init(&program->scratch);
         program->socket_path = text_printf("%s/record", program->scratch.top);
 }
 
 static int program_wait(Program *program) {
-        int pidfd = pidfd_open_pid(program->pid), status = 0;
-        struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+        struct pollfd ended = { .fd = program->ended, .events = POLLIN };
+        int status = 0;
 
         assert_int_equal(poll(&ended, 1, DEADLINE_MSEC), 1);
-        assert_int_equal(close(pidfd), 0);
+        program->ended = close_fd(program->ended);
         assert_int_equal(waitpid(program->pid, &status, 0), program->pid);
         program->pid = 0;
         return status;
@@ -89,6 +95,7 @@ static int program_wait(Program *program) {
 
 static void program_deinit(Program *program) {
         program->link = close_fd(program->link);
+        program->ended = close_fd(program->ended);
         if (program->pid > 0) {
                 (void)kill(program->pid, SIGKILL);
                 (void)waitpid(program->pid, NULL, 0);
@@ -489,20 +496,24 @@ static void why_always_fits_into_a_packet(void **state) {
                 "timeline");
 }
 
-/* In a child with another uid: the number of events that it sees. */
+static int kills_seen(const Program *program, uid_t uid) {
+        _cleanup_(json_decrefp) json_t *request = message_request("kills");
+        _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
+        _cleanup_(close_fdp) int fd = -EBADF;
+
+        if (setresuid(uid, uid, uid) < 0 || client_connect(program->socket_path, &fd) != 0 ||
+                client_ask(fd, request, DEADLINE_MSEC * USEC_PER_MSEC, &reply) != 0)
+                return 200;
+        return (int)json_integer_value(json_object_get(reply.body, "count"));
+}
+
+/* In a child, as the uid can't be changed back. */
 static int events_seen_by(const Program *program, uid_t uid) {
         int status = 0;
         pid_t pid = fork();
 
-        if (pid == 0) {
-                Message reply = MESSAGE_NONE;
-                int fd = -EBADF;
-
-                if (setresuid(uid, uid, uid) < 0 || client_connect(program->socket_path, &fd) < 0 ||
-                        client_ask(fd, message_request("kills"), DEADLINE_MSEC * USEC_PER_MSEC, &reply) != 0)
-                        _exit(200);
-                _exit((int)json_integer_value(json_object_get(reply.body, "count")));
-        }
+        if (pid == 0)
+                _exit(kills_seen(program, uid));
         assert_int_equal(waitpid(pid, &status, 0), pid);
         return WEXITSTATUS(status);
 }
@@ -537,7 +548,7 @@ static void without_a_supervisor_it_reads_and_changes_nothing(void **state) {
                 char *const argv[] = { (char *)"scidex-recorder", (char *)"--read", (char *)"--directory",
                         program.scratch.directory, (char *)"--fd", (char *)"3", NULL };
 
-                program.pid = spawn(argv, theirs, -EBADF);
+                program.pid = spawn(argv, theirs, -EBADF, &program.ended);
         }
         close_fdp(&theirs);
         history = ask(program.link, request_of("history"));
