@@ -5,6 +5,7 @@
  * credentials of the packet), does one thing, and answers.  What launchers ask stands in serve-launch.c.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/process.h"
 #include "supervise/serve.h"
 #include <string.h>
