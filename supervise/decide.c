@@ -30,14 +30,29 @@ const char *phase_to_string(Phase phase) {
         return phase_names[phase];
 }
 
+/* The share of whole, rounded down; UINT64_MAX where it does not fit. */
+static uint64_t share_of(uint64_t whole, unsigned percent) {
+        uint64_t share;
+
+        if (__builtin_mul_overflow(whole / 100, (uint64_t)percent, &share) ||
+                __builtin_add_overflow(share, whole % 100 * percent / 100, &share))
+                return UINT64_MAX;
+        return share;
+}
+
+/* UINT64_MAX is no limit: nothing reaches it, not even a figure that could not be read. */
+static bool is_reached(uint64_t value, uint64_t limit) {
+        return limit != UINT64_MAX && value >= limit;
+}
+
 static bool is_above(uint64_t value, uint64_t limit, unsigned percent) {
-        return limit != UINT64_MAX && value / 100 >= limit / 100 * percent / 100 && value * 100 > limit * percent;
+        return limit != UINT64_MAX && value > share_of(limit, percent);
 }
 
 static bool is_thrashing(const Situation *s) {
         return s->stall_window_usec > 0 && s->memory_limit_bytes != UINT64_MAX &&
-                s->stall_usec >= s->stall_window_usec / 100 * DECIDE_STALL_PERCENT &&
-                s->memory_bytes >= s->memory_limit_bytes / 100 * DECIDE_NEAR_PERCENT;
+                s->stall_usec >= share_of(s->stall_window_usec, DECIDE_STALL_PERCENT) &&
+                s->memory_bytes >= share_of(s->memory_limit_bytes, DECIDE_NEAR_PERCENT);
 }
 
 static Decision decide_living(const Situation *s) {
@@ -56,9 +71,9 @@ static Decision decide_living(const Situation *s) {
                 return (Decision){ ACTION_TERM, VERDICT_CANCELLED, s->cancel_detail };
         if (s->launcher_gone)
                 return (Decision){ ACTION_TERM, VERDICT_ORPHANED, "the launcher is gone" };
-        if (s->now_usec >= s->deadline_usec)
+        if (is_reached(s->now_usec, s->deadline_usec))
                 return (Decision){ ACTION_TERM, VERDICT_TIMEOUT, NULL };
-        if (s->cpu_used_usec >= s->cpu_limit_usec)
+        if (is_reached(s->cpu_used_usec, s->cpu_limit_usec))
                 return (Decision){ ACTION_TERM, VERDICT_CPU_TIME, NULL };
         if (is_above(s->private_bytes, s->memory_limit_bytes, DECIDE_OVERSHOOT_PERCENT))
                 return (Decision){ ACTION_KILL, VERDICT_MEMORY, "sampled" };
