@@ -151,13 +151,21 @@ static void wait_for_empty(Supervisor *s, Run *run) {
                 run->events_populated = watching_add(s, run, "cgroup.events");
 }
 
+/* The last sample of the timeline; after a kernel kill the memory is gone, the peak was what it had. */
+static void sample_kill(Run *run, bool by_kernel, uint64_t now_usec) {
+        uint64_t memory = by_kernel ? run->usage.memory_peak_bytes : run->usage.memory_bytes;
+
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                memory = run->watch.private_bytes;
+        if (run->timeline.n == 0)
+                timeline_add(&run->timeline, run->launched_usec, run->launched_usec, 0, 0);
+        timeline_add(&run->timeline, run->launched_usec, now_usec, memory == USAGE_UNKNOWN ? 0 : memory,
+                run->usage.cpu_usec == USAGE_UNKNOWN ? 0 : run->usage.cpu_usec);
+}
+
 static int begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
         (void)watch_look(run);
-        timeline_add(&run->timeline, run->launched_usec, now_usec,
-                run->enforcement == ENFORCEMENT_SAMPLED   ? run->watch.private_bytes
-                        : run->usage.memory_bytes == USAGE_UNKNOWN ? 0
-                                                                   : run->usage.memory_bytes,
-                run->usage.cpu_usec == USAGE_UNKNOWN ? 0 : run->usage.cpu_usec);
+        sample_kill(run, by_kernel, now_usec);
         wait_for_empty(s, run);
         return enforce_begin(run, d->reason, d->detail, by_kernel, clock_realtime_usec());
 }
