@@ -2,8 +2,8 @@
  * RunRequest: defaults, checks, JSON both ways.
  *
  * Called by the launcher (from options), the supervisor (from a packet) and adoption (from a group's xattr).  The hard
- * thing is that none of the three may trust the one before it: the checks run in all of them, and one table of the numeric
- * members drives both directions of the JSON, so that a member can't be written and not read.
+ * thing is that none of the three may trust the one before it: the checks run in all of them, and one table of the
+ * numeric members drives both directions of the JSON, so that a member can't be written and not read.
  */
 #include "supervise/request.h"
 
@@ -17,7 +17,9 @@
 
 #define REQUEST_CMDLINE_ESCAPED_MAX (4 * REQUEST_CMDLINE_MAX) /* bytes that are not UTF-8 travel as \xNN */
 
-#define MEMORY_MIN_BYTES 4096 /* the kernel counts in pages; less is 0 */
+#define MEMORY_MIN_BYTES 4096    /* the kernel counts in pages; less is 0 */
+#define PIDS_MAX         4194304 /* PID_MAX_LIMIT: more than that is no limit, and pids.max answers EINVAL */
+#define CPU_CENTI_MAX    1000000 /* 10,000 CPUs (the kernel's NR_CPUS ends at 8,192): cpu.max answers EINVAL far above */
 
 static const struct {
         const char *key;
@@ -85,8 +87,8 @@ int request_set_command(RunRequest *request, char *const *argv) {
         request->cmdline_length = strlen(joined);
         if (request->cmdline_length > REQUEST_CMDLINE_MAX) {
                 at = REQUEST_CMDLINE_MAX;
-                while (at > 0 && ((unsigned char)joined[at] & 0xc0) == 0x80)
-                        at--; /* not in the middle of a UTF-8 character */
+                for (int i = 0; i < 3 && ((unsigned char)joined[at] & 0xc0) == 0x80; i++)
+                        at--; /* not in the middle of a UTF-8 character, of at most 4 bytes */
                 joined[at] = '\0';
         }
         free(request->cmdline);
@@ -95,7 +97,7 @@ int request_set_command(RunRequest *request, char *const *argv) {
 }
 
 static int refuse(RequestError *error, const char *hint, char *message) {
-        *error = (RequestError){ .message = message, .hint = hint ? strdup(hint) : NULL };
+        *error = (RequestError){ .message = message, .hint = strdup(hint) };
         return message ? -EINVAL : -ENOMEM;
 }
 
@@ -148,7 +150,8 @@ int request_validate(const RunRequest *r, RequestError *error) {
                 return refuse(error, "Make --memory-high smaller than --memory.",
                         text_printf("memory-high is above the memory limit and would never act"));
         if (r->pids == 0)
-                return refuse(error, "Write e.g. --pids 4096.", text_printf("a limit of 0 processes allows no command"));
+                return refuse(
+                        error, "Write e.g. --pids 4096.", text_printf("a limit of 0 processes allows no command"));
         if (r->cpu_centi == 0)
                 return refuse(error, "Write e.g. --cpus 1.5.", text_printf("0 CPUs allow no command to run"));
         if (r->term_signal < 1 || r->term_signal > SIGRTMAX || r->term_signal == SIGSTOP || r->term_signal == SIGTSTP ||
@@ -189,7 +192,8 @@ static int read_text(const json_t *object, const char *key, size_t max, char **r
         if (r == -ENOENT)
                 return 0;
         if (r < 0 || strlen(text) > max)
-                return refuse(error, NULL, text_printf("member \"%s\" is no text of at most %zu bytes", key, max));
+                return refuse(error, "Give a text of that length, or leave the member out.",
+                        text_printf("member \"%s\" is no text of at most %zu bytes", key, max));
         *ret = strdup(text);
         return *ret ? 0 : -ENOMEM;
 }
@@ -198,19 +202,47 @@ static int read_signal(const json_t *object, const char *key, int *ret, RequestE
         int r = json_get_int(object, key, ret);
 
         if (r < 0 && r != -ENOENT)
-                return refuse(error, NULL, text_printf("member \"%s\" is no signal number", key));
+                return refuse(error, "Give an integer such as 15, or leave the member out.",
+                        text_printf("member \"%s\" is no signal number", key));
+        return 0;
+}
+
+static int read_number(const json_t *object, const char *key, uint64_t *ret, RequestError *error) {
+        int r = json_get_u64(object, key, ret);
+
+        if (r < 0 && r != -ENOENT)
+                return refuse(error, "Give an integer of at least 0, null for infinity, or leave the member out.",
+                        text_printf("member \"%s\" is no number", key));
+        return 0;
+}
+
+static int read_require_kernel(const json_t *object, bool *ret, RequestError *error) {
+        int r = json_get_bool(object, "require_kernel", ret);
+
+        if (r < 0 && r != -ENOENT)
+                return refuse(error, "Give true or false, or leave the member out.",
+                        text_printf("member \"require_kernel\" is no truth value"));
+        return 0;
+}
+
+static int read_labels(const json_t *object, json_t **ret, RequestError *error) {
+        json_t *labels = json_object_get(object, "labels");
+
+        if (labels && !json_is_object(labels) && !json_is_null(labels))
+                return refuse(error, "Give an object of texts, or leave the member out.",
+                        text_printf("member \"labels\" is no object"));
+        *ret = json_is_object(labels) ? json_incref(labels) : NULL;
         return 0;
 }
 
 static int read_members(const json_t *object, RunRequest *r, RequestError *error) {
-        json_t *labels = json_object_get(object, "labels");
-        uint64_t length;
+        uint64_t length = UINT64_MAX;
         int result;
 
         for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
-                result = json_get_u64(object, numbers[i].key, number_of(r, i));
-                if (result < 0 && result != -ENOENT)
-                        return refuse(error, NULL, text_printf("member \"%s\" is no number", numbers[i].key));
+                result = read_number(object, numbers[i].key, number_of(r, i), error);
+                if (result < 0)
+                        return result;
         }
         result = read_text(object, "analysis_id", REQUEST_ANALYSIS_ID_MAX, &r->analysis_id, error);
         if (result < 0)
@@ -224,12 +256,12 @@ static int read_members(const json_t *object, RunRequest *r, RequestError *error
         result = read_signal(object, "warn_signal", &r->warn_signal, error);
         if (result < 0)
                 return result;
-        r->cmdline_length = json_get_u64(object, "cmdline_length", &length) == 0 ? length : 0;
-        (void)json_get_bool(object, "require_kernel", &r->require_kernel);
-        if (labels && !json_is_object(labels) && !json_is_null(labels))
-                return refuse(error, NULL, text_printf("member \"labels\" is no object"));
-        r->labels = json_is_object(labels) ? json_incref(labels) : NULL;
-        return 0;
+        result = read_number(object, "cmdline_length", &length, error);
+        if (result < 0)
+                return result;
+        r->cmdline_length = length != UINT64_MAX ? length : r->cmdline ? strlen(r->cmdline) : 0;
+        result = read_require_kernel(object, &r->require_kernel, error);
+        return result < 0 ? result : read_labels(object, &r->labels, error);
 }
 
 int request_from_json(const json_t *object, RunRequest *ret, RequestError *error) {
@@ -239,7 +271,8 @@ int request_from_json(const json_t *object, RunRequest *ret, RequestError *error
         request_init(&request);
         *error = (RequestError){ 0 };
         if (!json_is_object(object))
-                return refuse(error, NULL, text_printf("member \"request\" is no object"));
+                return refuse(error, "Give an object; docs/protocol.md names its members.",
+                        text_printf("member \"request\" is no object"));
         r = read_members(object, &request, error);
         if (r < 0)
                 return r;
@@ -256,7 +289,7 @@ Limits request_limits(const RunRequest *r) {
                 .memory_bytes = r->memory_bytes,
                 .memory_high_bytes = r->memory_high_bytes,
                 .swap_bytes = r->swap_bytes,
-                .pids = r->pids,
-                .cpu_centi = r->cpu_centi,
+                .pids = r->pids > PIDS_MAX ? UINT64_MAX : r->pids,
+                .cpu_centi = r->cpu_centi > CPU_CENTI_MAX ? UINT64_MAX : r->cpu_centi,
         };
 }
