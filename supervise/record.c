@@ -60,8 +60,8 @@ json_t *record_not_enforced(const Run *run) {
 
 static int record_identity(json_t *o, const RecordHost *host, const Run *run) {
         return set_text(o, "run_id", run->id.text) || set_text(o, "analysis_id", run->request.analysis_id) ||
-                set_text(o, "host", host->host) || set_text(o, "boot_id", host->boot_id) || set_u64(o, "uid", run->uid) ||
-                set(o, "pid", run->pid ? json_integer(run->pid) : NULL) ||
+                set_text(o, "host", host->host) || set_text(o, "boot_id", host->boot_id) ||
+                set_u64(o, "uid", run->uid) || set(o, "pid", run->pid ? json_integer(run->pid) : NULL) ||
                 set_text(o, "comm", run->comm[0] ? run->comm : NULL) || set_text(o, "cmdline", run->request.cmdline) ||
                 set_u64(o, "cmdline_length", run->request.cmdline_length) ||
                 set(o, "launcher_pid", run->launcher_pid ? json_integer(run->launcher_pid) : NULL) ||
@@ -89,8 +89,8 @@ static int record_asked(json_t *o, const RunRequest *r) {
         return set_sec(o, "timeout_sec", r->timeout_usec) || set_sec(o, "cpu_limit_sec", r->cpu_time_usec) ||
                 set_sec(o, "grace_sec", r->grace_usec) || set_sec(o, "thrash_sec", r->thrash_usec) ||
                 set_u64(o, "memory_limit_bytes", r->memory_bytes) ||
-                set_u64(o, "memory_high_bytes", r->memory_high_bytes) || set_u64(o, "swap_limit_bytes", r->swap_bytes) ||
-                set_u64(o, "pids_limit", r->pids) ||
+                set_u64(o, "memory_high_bytes", r->memory_high_bytes) ||
+                set_u64(o, "swap_limit_bytes", r->swap_bytes) || set_u64(o, "pids_limit", r->pids) ||
                 set(o, "cpus", r->cpu_centi == UINT64_MAX ? NULL : json_real((double)r->cpu_centi / 100)) ||
                 set_text(o, "term_signal", signal_to_name(r->term_signal));
 }
@@ -98,12 +98,17 @@ static int record_asked(json_t *o, const RunRequest *r) {
 static int record_memory(json_t *o, const Run *run, const Usage *u) {
         bool sampled = run->enforcement == ENFORCEMENT_SAMPLED;
 
-        return set_u64(o, "memory_bytes", sampled ? run->watch.private_bytes : u->memory_bytes) ||
-                set_u64(o, "memory_peak_bytes", sampled ? run->watch.peak_bytes : u->memory_peak_bytes) ||
+        return set_u64(o, "memory_bytes",
+                       !sampled                              ? u->memory_bytes
+                               : run->watch.pss_at_rss_bytes ? run->watch.pss_bytes
+                                                             : USAGE_UNKNOWN) ||
+                set_u64(o, "memory_peak_bytes",
+                        !sampled                              ? u->memory_peak_bytes
+                                : run->watch.pss_at_rss_bytes ? run->watch.peak_bytes
+                                                              : USAGE_UNKNOWN) ||
                 set_u64(o, "anon_bytes", u->anon_bytes) || set_u64(o, "file_bytes", u->file_bytes) ||
                 set_u64(o, "shmem_bytes", u->shmem_bytes) ||
-                set_u64(o, "private_peak_bytes",
-                        run->private_peak_bytes ? run->private_peak_bytes : USAGE_UNKNOWN) ||
+                set_u64(o, "private_peak_bytes", run->private_peak_bytes ? run->private_peak_bytes : USAGE_UNKNOWN) ||
                 set_u64(o, "swap_bytes", u->swap_bytes) || set_u64(o, "oom_events", u->oom) ||
                 set_u64(o, "oom_kill_events", u->oom_kill_local) || set_u64(o, "max_events", u->max_events);
 }
@@ -175,7 +180,8 @@ static json_t *record_evidence(const Run *run) {
         const Kill *k = &run->kill;
         const Watch *w = &run->watch;
 
-        if (set_u64(o, "own_oom_events", run->usage.oom) || set_u64(o, "own_oom_kill_events", run->usage.oom_kill_local) ||
+        if (set_u64(o, "own_oom_events", run->usage.oom) ||
+                set_u64(o, "own_oom_kill_events", run->usage.oom_kill_local) ||
                 set_u64(o, "oom_kill_events_below", run->usage.oom_kill) ||
                 set_u64(o, "own_max_events", run->usage.max_events) || set(o, "by_kernel", json_boolean(k->by_kernel)))
                 return NULL;
@@ -199,7 +205,9 @@ static int record_split(json_t *o, const Run *run) {
         if (!run->kill.by_kernel || peak == USAGE_UNKNOWN || last->file_bytes == USAGE_UNKNOWN ||
                 last->shmem_bytes == USAGE_UNKNOWN)
                 return set_u64(o, "anon_bytes", then->anon_bytes) || set_u64(o, "file_bytes", then->file_bytes) ||
-                        set_u64(o, "shmem_bytes", then->shmem_bytes) || set_u64(o, "memory_bytes", run->enforcement == ENFORCEMENT_SAMPLED ? run->kill.private_bytes : then->memory_bytes);
+                        set_u64(o, "shmem_bytes", then->shmem_bytes) ||
+                        set_u64(o, "memory_bytes",
+                                run->enforcement == ENFORCEMENT_SAMPLED ? run->kill.private_bytes : then->memory_bytes);
         /* file includes shmem */
         rest = peak > last->file_bytes ? peak - last->file_bytes : 0;
         return set_u64(o, "anon_bytes", MAX_OF(rest, then->anon_bytes == USAGE_UNKNOWN ? 0 : then->anon_bytes)) ||
