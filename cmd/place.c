@@ -1,8 +1,8 @@
 /*
  * Whether a control socket may be bound, or its lock taken, at a path.
  *
- * Called by scidex-run before it starts a private supervisor, and by scidex-supervisor.  The hard thing is /tmp: anybody
- * could have made the directory first, so it must be ours and writable by nobody else, and it must be no link.
+ * Called by scidex-run before it starts a private supervisor, and by scidex-supervisor.  The hard thing is /tmp:
+ * anybody could have made the directory first, so it must be ours and writable by nobody else, and it must be no link.
  */
 #include "cmd/place.h"
 
@@ -23,7 +23,8 @@ int place_check(const char *socket_path, char **ret_error) {
         directory = dirname(copy);
         r = directory_make(directory, geteuid() == 0 && strcmp(directory, "/run/scidex") == 0 ? 0755 : 0700);
         if (r < 0) {
-                *ret_error = text_printf("can't make %s: %s; set XDG_RUNTIME_DIR or SCIDEX_SOCKET", directory, strerror(-r));
+                *ret_error =
+                        text_printf("can't make %s: %s; set XDG_RUNTIME_DIR or SCIDEX_SOCKET", directory, strerror(-r));
                 return r;
         }
         if (lstat(directory, &st) < 0)

@@ -1,8 +1,8 @@
 /*
  * Finding a program of ours from another one.
  *
- * Called by scidex-run (supervisor), scidex-supervisor and scidexctl (recorder).  /proc/self/exe is believed, PATH never is:
- * what is started here may run as root.
+ * Called by scidex-run (supervisor), scidex-supervisor and scidexctl (recorder).  /proc/self/exe is believed, PATH
+ * never is: what is started here may run as root.
  */
 #include "cmd/sibling.h"
 

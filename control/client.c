@@ -70,7 +70,8 @@ void client_paths_freep(char ***paths) {
         free(*paths);
 }
 
-/* An environment variable that holds an absolute path, else NULL: relative ones are to be ignored (XDG base directory spec.). */
+/* An environment variable that holds an absolute path, else NULL: relative ones are to be ignored (XDG base directory
+ * spec.). */
 static const char *environment_path(const char *name) {
         const char *value = getenv(name);
 

@@ -15,18 +15,21 @@ enum {
 int client_connect(const char *path, int *ret_fd);
 
 /*
- * The candidates in order, as strings: $SCIDEX_SOCKET alone if set; else /run/scidex/control; then the user's. NULL-terminated,
- * caller frees each and the array. -ENOMEM. private_only leaves the system one out.
+ * The candidates in order, as strings: $SCIDEX_SOCKET alone if set; else /run/scidex/control; then the user's.
+ * NULL-terminated, caller frees each and the array. -ENOMEM. private_only leaves the system one out.
  */
 int client_socket_paths(bool private_only, char ***ret_paths);
-/* Where a private supervisor binds: $SCIDEX_SOCKET, else $XDG_RUNTIME_DIR/scidex/control, else /tmp/scidex-UID/control. */
+/* Where a private supervisor binds: $SCIDEX_SOCKET, else $XDG_RUNTIME_DIR/scidex/control, else /tmp/scidex-UID/control.
+ */
 int client_private_path(char **ret_path);
 /* The record socket that belongs to a control socket's path. */
 int client_record_path(const char *control_path, char **ret_path);
-/* $XDG_STATE_HOME/scidex (~/.local/state/scidex); root: /var/lib/scidex. Where a private supervisor keeps its record and log. */
+/* $XDG_STATE_HOME/scidex (~/.local/state/scidex); root: /var/lib/scidex. Where a private supervisor keeps its record
+ * and log. */
 int client_state_directory(char **ret_path);
 
 void client_paths_freep(char ***paths);
 
-/* One request, one reply. 0 and the reply (also one with ok:false), MESSAGE_E_*, -errno, -ETIMEDOUT after timeout_usec. */
+/* One request, one reply. 0 and the reply (also one with ok:false), MESSAGE_E_*, -errno, -ETIMEDOUT after timeout_usec.
+ */
 int client_ask(int fd, const json_t *request, uint64_t timeout_usec, Message *ret_reply);

@@ -130,10 +130,9 @@ int message_receive(int fd, Message *ret) {
                 struct cmsghdr align;
         } control;
         struct iovec part = { .iov_base = buffer, .iov_len = MESSAGE_MAX_BYTES };
-        struct msghdr header = { .msg_iov = &part,
-                .msg_iovlen = 1,
-                .msg_control = control.bytes,
-                .msg_controllen = sizeof(control.bytes) };
+        struct msghdr header = {
+                .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+        };
         ssize_t n;
 
         if (!buffer)

@@ -2,8 +2,8 @@
  * The serving side: accept, receive, answer, on the event loop of the supervisor or the recorder.
  *
  * The hard thing is a client that does not read: nothing may block on it and nothing may grow for it.  So every client
- * has a queue bounded in packets and bytes; whoever overruns it is closed.  A client is never freed inside one of its own
- * callbacks: client_drop() marks it dead and a deferred source frees it on the next turn of the loop.
+ * has a queue bounded in packets and bytes; whoever overruns it is closed.  A client is never freed inside one of its
+ * own callbacks: client_drop() marks it dead and a deferred source frees it on the next turn of the loop.
  */
 #include "control/server.h"
 
@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define CLIENTS_MAX         16384   /* one per live run and a few askers; the fd limit is the other bound */
-#define CLIENT_QUEUE_MAX    256     /* packets waiting for a client that does not read */
-#define CLIENT_QUEUE_BYTES  (4 * MESSAGE_MAX_BYTES)
-#define REQUESTS_PER_WAKE   16      /* a flooding client gets its turn, not the loop */
-#define LISTEN_BACKLOG      4096
+#define CLIENTS_MAX        16384 /* one per live run and a few askers; the fd limit is the other bound */
+#define CLIENT_QUEUE_MAX   256   /* packets waiting for a client that does not read */
+#define CLIENT_QUEUE_BYTES (4 * MESSAGE_MAX_BYTES)
+#define REQUESTS_PER_WAKE  16 /* a flooding client gets its turn, not the loop */
+#define LISTEN_BACKLOG     4096
 
 typedef struct Packet {
         STAILQ_ENTRY(Packet) link;
@@ -49,6 +49,7 @@ struct Server {
         sd_event *event;
         sd_event_source *listener; /* owned */
         int listen_fd;             /* owned */
+        int spare_fd;              /* owned; given up when all others are used */
         const ServerHandlers *handlers;
         void *userdata;
         LIST_HEAD(, Client) clients;
@@ -213,14 +214,27 @@ int server_add_client(Server *server, int fd, Client **ret) {
         return 0;
 }
 
+/*
+ * Without a free fd the listener would stay readable and the loop would spin: the spare one is given up for a moment,
+ * so that the client can be accepted and sees a hang-up.
+ */
+static void turn_away(Server *server) {
+        server->spare_fd = close_fd(server->spare_fd);
+        (void)close_fd(accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC));
+        server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata) {
         Server *server = userdata;
 
         for (unsigned i = 0; i < REQUESTS_PER_WAKE; i++) {
                 int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-                if (fd < 0)
-                        return 0; /* EAGAIN, or EMFILE: the backlog keeps it until fds are free again */
+                if (fd < 0) {
+                        if (errno == EMFILE || errno == ENFILE)
+                                turn_away(server);
+                        return 0;
+                }
                 if (server->n_clients >= CLIENTS_MAX)
                         (void)close_fd(fd);
                 else
@@ -229,8 +243,7 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
         return 0;
 }
 
-int server_new(
-        sd_event *event, int listen_fd, const ServerHandlers *handlers, void *userdata, Server **ret) {
+int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, void *userdata, Server **ret) {
         _cleanup_(server_freep) Server *server = calloc(1, sizeof(*server));
         int r;
 
@@ -240,6 +253,7 @@ int server_new(
         }
         *server = (Server){ .event = sd_event_ref(event),
                 .listen_fd = listen_fd,
+                .spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                 .handlers = handlers,
                 .userdata = userdata };
         LIST_INIT(&server->clients);
@@ -257,6 +271,7 @@ void server_free(Server *server) {
                 client_free(LIST_FIRST(&server->clients));
         sd_event_source_unref(server->listener);
         (void)close_fd(server->listen_fd);
+        (void)close_fd(server->spare_fd);
         sd_event_unref(server->event);
         free(server);
 }

@@ -1,8 +1,8 @@
 /*
  * The serving side on sd-event: clients that are slow, stuck, flooding or lying cost only themselves.
  *
- * Per client: a bounded queue of outgoing packets, a bounded number of requests per wake-up, one list at a time which is
- * continued only as the client reads. Never blocks.
+ * Per client: a bounded queue of outgoing packets, a bounded number of requests per wake-up, one list at a time which
+ * is continued only as the client reads. Never blocks.
  */
 #pragma once
 
@@ -35,15 +35,16 @@ void server_free(Server *server);
 DEFINE_CLEANUP(Server *, server_free);
 size_t server_client_count(const Server *server);
 
-/* Binds and listens: the directory must exist; a stale socket file is replaced only if stale. 0, -EADDRINUSE, -errno. */
+/* Binds and listens: the directory must exist; a stale socket file is replaced only if stale. 0, -EADDRINUSE, -errno.
+ */
 int server_listen(const char *path, mode_t mode, int *ret_fd);
 
 /* A client over an fd that is already connected (a socketpair). */
 int server_add_client(Server *server, int fd, Client **ret);
 
 /*
- * Queues a packet (sent at once if the socket takes it). fds are duplicated. 0, -ENOBUFS: the client reads too slowly and
- * will be closed from the loop; -errno.
+ * Queues a packet (sent at once if the socket takes it). fds are duplicated. 0, -ENOBUFS: the client reads too slowly
+ * and will be closed from the loop; -errno.
  */
 int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds);
 /* Asks for handlers.more() as soon as the queue is empty. */
@@ -51,7 +52,8 @@ void client_more(Client *client);
 /* Closes it from the loop, after what is queued has been sent. */
 void client_close(Client *client);
 const Peer *client_peer(const Client *client);
-/* A pidfd of the process that connected, borrowed; opened on demand and only believed while the connection lives. fd or -errno. */
+/* A pidfd of the process that connected, borrowed; opened on demand and only believed while the connection lives. fd or
+ * -errno. */
 int client_peer_pidfd(Client *client);
 void client_set_userdata(Client *client, void *userdata);
 void *client_userdata(const Client *client);

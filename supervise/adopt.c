@@ -1,9 +1,10 @@
 /*
  * Save and load of a run's state in the xattrs of its group.
  *
- * Called at the launch, at each step of a kill, and by a supervisor that has just started.  The hard thing is what can be
- * half there: a crash may fall between any two writes.  `run` is written before the process starts, so a group without it
- * has never been used; without `main` the process was never reported; the marker is rewritten as a whole each time.
+ * Called at the launch, at each step of a kill, and by a supervisor that has just started.  The hard thing is what can
+ * be half there: a crash may fall between any two writes.  `run` is written before the process starts, so a group
+ * without it has never been used; without `main` the process was never reported; the marker is rewritten as a whole
+ * each time.
  */
 #include "supervise/adopt.h"
 
@@ -52,8 +53,8 @@ int adopt_save_kill(const Run *run) {
         if (!run_has_kill(run))
                 return fremovexattr(run->group.fd, XATTR_KILL) < 0 && errno != ENODATA ? -errno : 0;
         return save(run, XATTR_KILL,
-                json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:I}", "event_id", k->event_id.text, "seq",
-                        (int)k->seq, "reason", verdict_to_string(k->reason), "detail", json_from_text(k->detail),
+                json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:I}", "event_id", k->event_id.text,
+                        "seq", (int)k->seq, "reason", verdict_to_string(k->reason), "detail", json_from_text(k->detail),
                         "decided_at", (json_int_t)k->decided_at, "term_at", (json_int_t)k->term_at, "kill_at",
                         (json_int_t)k->kill_at, "grace_end_usec", (json_int_t)k->grace_end_usec, "term_processes",
                         (json_int_t)k->term_processes, "by_kernel", k->by_kernel, "processes",
@@ -92,8 +93,7 @@ static int load_run(const json_t *o, const char *boot_id, Run **ret) {
         int r;
 
         if (json_get_text(o, "run_id", &id) < 0 || !uuid_valid(id) || json_get_text(o, "boot_id", &boot) < 0 ||
-                strcmp(boot, boot_id) != 0 ||
-                request_from_json(json_object_get(o, "request"), &request, &error) < 0)
+                strcmp(boot, boot_id) != 0 || request_from_json(json_object_get(o, "request"), &request, &error) < 0)
                 return ADOPT_E_FOREIGN;
         r = run_new(&request, number(o, "launched_at"), number(o, "launched_usec"), ret);
         if (r < 0)

@@ -1,9 +1,9 @@
 /*
  * What a restart needs, in extended attributes of the group itself: it can't go stale, it dies with the group.
  *
- * user.scidex.run   the request, start times, launcher (pid and start time), uid; written once, before the process starts
- * user.scidex.main  pid and start time of the main process
- * user.scidex.kill  the marker: event id, reason, times; written before the first signal
+ * user.scidex.run   the request, start times, launcher (pid and start time), uid; written once, before the process
+ * starts user.scidex.main  pid and start time of the main process user.scidex.kill  the marker: event id, reason,
+ * times; written before the first signal
  */
 #pragma once
 
@@ -21,8 +21,8 @@ enum {
 };
 
 /*
- * Rebuilds a run from the group name below parent_fd: same id, same deadline, same marker. Its phase is RUNNING, GRACE or KILLING as
- * the marker says. Processes are not touched. 0, ADOPT_E_FOREIGN, GROUP_E_GONE as -ENOENT, -errno.
+ * Rebuilds a run from the group name below parent_fd: same id, same deadline, same marker. Its phase is RUNNING, GRACE
+ * or KILLING as the marker says. Processes are not touched. 0, ADOPT_E_FOREIGN, GROUP_E_GONE as -ENOENT, -errno.
  */
 int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret);
 

@@ -3,8 +3,8 @@
  *
  * Called by the supervisor after every look, and by a launcher whose supervisor does not come back.  The hard thing is
  * attribution: only `oom` in the group's own memory.events.local proves its own limit; `max` counts reclaim and proves
- * nothing; `oom_kill` counts the kills of any OOM killer.  And order: what the kernel has done already comes before what
- * we would do, and the first decision stays.
+ * nothing; `oom_kill` counts the kills of any OOM killer.  And order: what the kernel has done already comes before
+ * what we would do, and the first decision stays.
  */
 #include "supervise/decide.h"
 

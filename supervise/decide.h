@@ -1,5 +1,6 @@
 /*
- * The decisions, pure: what is known goes in, what is to be done comes out. No fd, no clock, no log; `now` is an argument.
+ * The decisions, pure: what is known goes in, what is to be done comes out. No fd, no clock, no log; `now` is an
+ * argument.
  *
  * Used by the supervisor, and by a launcher that has lost it.
  */
@@ -16,9 +17,9 @@
 typedef enum Phase {
         PHASE_STARTING, /* the group is made, the process not yet reported */
         PHASE_RUNNING,
-        PHASE_GRACE,    /* TERM is sent */
-        PHASE_KILLING,  /* cgroup.kill is written, or the kernel killed: waiting for empty */
-        PHASE_ENDING,   /* empty: waiting for the exit status, the record, nested runs */
+        PHASE_GRACE,   /* TERM is sent */
+        PHASE_KILLING, /* cgroup.kill is written, or the kernel killed: waiting for empty */
+        PHASE_ENDING,  /* empty: waiting for the exit status, the record, nested runs */
         PHASE_ENDED,
         PHASE_MAX,
 } Phase;
@@ -38,7 +39,7 @@ typedef struct Situation {
         uint64_t memory_limit_bytes;
         uint64_t stall_usec, stall_window_usec; /* memory pressure `full` within the window; window 0: not measured */
         uint64_t memory_bytes;
-        bool main_exited;    /* by itself: what lives on is leftover */
+        bool main_exited; /* by itself: what lives on is leftover */
         bool launcher_gone;
         bool cancel_asked;
         const char *cancel_detail;
@@ -64,16 +65,18 @@ typedef struct Decision {
 
 Decision decide(const Situation *situation);
 
-/* When decide() can come to another answer by the passing of time alone; USEC_INFINITY: never. cpus: most CPUs it can use. */
+/* When decide() can come to another answer by the passing of time alone; USEC_INFINITY: never. cpus: most CPUs it can
+ * use. */
 uint64_t decide_next_usec(const Situation *situation, unsigned cpus);
 
 /* How a run ended, for its verdict. */
 typedef struct Ending {
-        Verdict reason; /* of the kill that was begun and reached a process; VERDICT_NONE, VERDICT_ORPHAN: it ended by itself */
+        Verdict reason; /* of the kill that was begun and reached a process; VERDICT_NONE, VERDICT_ORPHAN: it ended by
+                           itself */
         bool status_known;
-        int wait_status;    /* waitpid(2) */
-        int exec_errno;     /* 0, or why exec failed */
-        int forwarded;      /* last signal that came through scidex-run, 0 none */
+        int wait_status; /* waitpid(2) */
+        int exec_errno;  /* 0, or why exec failed */
+        int forwarded;   /* last signal that came through scidex-run, 0 none */
         uint64_t own_oom, local_oom_kill, max_events;
         bool launcher_gone;
 } Ending;

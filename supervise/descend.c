@@ -1,9 +1,10 @@
 /*
  * Containment by descent, for hosts where nobody may make a group (read-only cgroupfs, no session).
  *
- * Called by enforce and watch in place of the walk over cgroup.procs.  The hard thing is a daemon that double-forks: the
- * launcher is child subreaper, so it stays a descendant as long as the launcher lives; after that only the environment it was
- * started with tells.  Whoever clears that too has escaped: the record says `descendants`, docs say what it means.
+ * Called by enforce and watch in place of the walk over cgroup.procs.  The hard thing is a daemon that double-forks:
+ * the launcher is child subreaper, so it stays a descendant as long as the launcher lives; after that only the
+ * environment it was started with tells.  Whoever clears that too has escaped: the record says `descendants`, docs say
+ * what it means.
  */
 #include "supervise/descend.h"
 
@@ -36,9 +37,9 @@ static int table_add(Table *table, const ProcessIdentity *process) {
                 table->rows = rows;
                 table->allocated = more;
         }
-        table->rows[table->n++] = (Row){ .pid = process->pid,
-                .parent = process->parent,
-                .zombie = process->state == 'Z' || process->state == 'X' };
+        table->rows[table->n++] = (Row){
+                .pid = process->pid, .parent = process->parent, .zombie = process->state == 'Z' || process->state == 'X'
+        };
         return 0;
 }
 

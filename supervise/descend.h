@@ -1,6 +1,6 @@
 /*
- * The processes of a run where no group can be made: descendants of the launcher (a child subreaper), and strays that carry its
- * SCIDEX_RUN_ID in their environment.
+ * The processes of a run where no group can be made: descendants of the launcher (a child subreaper), and strays that
+ * carry its SCIDEX_RUN_ID in their environment.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /*
  * The hand of the supervisor.
  *
- * Called by supervisor.c when decide() has spoken.  The hard thing is the order: the marker goes into the group before the
- * first signal, so that a crash between the two can neither lose nor double the event; and what is listed as killed is
- * looked at before the first signal, because afterwards there is nothing to look at.
+ * Called by supervisor.c when decide() has spoken.  The hard thing is the order: the marker goes into the group before
+ * the first signal, so that a crash between the two can neither lose nor double the event; and what is listed as killed
+ * is looked at before the first signal, because afterwards there is nothing to look at.
  */
 #include "supervise/enforce.h"
 
@@ -48,7 +48,8 @@ static int list_process(pid_t pid, void *userdata) {
                 return 0;
         (void)process_comm(pid, comm);
         (void)process_rss(pid, &rss);
-        row = json_pack("{s:i, s:o, s:o}", "pid", (int)pid, "comm", json_from_text(comm), "rss_bytes", json_from_u64(rss));
+        row = json_pack(
+                "{s:i, s:o, s:o}", "pid", (int)pid, "comm", json_from_text(comm), "rss_bytes", json_from_u64(rss));
         if (pid == listing->run->pid)
                 return json_array_insert_new(listing->list, 0, row) < 0 ? -ENOMEM : 0;
         return json_array_append_new(listing->list, row) < 0 ? -ENOMEM : 0;

@@ -1,6 +1,6 @@
 /*
- * What is done to a run: look at its processes, mark, TERM, kill, remove. Acts on the group, or on the descendants where
- * there is none; decides nothing.
+ * What is done to a run: look at its processes, mark, TERM, kill, remove. Acts on the group, or on the descendants
+ * where there is none; decides nothing.
  */
 #pragma once
 
@@ -19,9 +19,9 @@ int enforce_list(const Run *run, ProcessList *ret);
 bool enforce_is_empty(const Run *run);
 
 /*
- * Begins a kill: event id, reason, detail, the list of processes and the usage, and the marker in the group's xattrs, so that
- * whoever finds the group finishes under the same event id. Sends nothing. 0, -ENOMEM; a marker that can't be written is no
- * reason not to kill.
+ * Begins a kill: event id, reason, detail, the list of processes and the usage, and the marker in the group's xattrs,
+ * so that whoever finds the group finishes under the same event id. Sends nothing. 0, -ENOMEM; a marker that can't be
+ * written is no reason not to kill.
  */
 int enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel, uint64_t now_realtime);
 /* Takes it back: the run had ended by itself before a signal reached anyone. */

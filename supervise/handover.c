@@ -19,12 +19,13 @@ int handover_write(const char *directory, const Handover *h) {
 
         if (!left || !name)
                 return -ENOMEM;
-        o = json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:o, s:I, s:o, s:o, s:o}",
-                "v", 1, "run_id", h->run_id, "boot_id", h->boot_id, "request", request_to_json(h->request), "launched_at",
-                (json_int_t)h->launched_at, "launched_usec", (json_int_t)h->launched_usec, "ended_at",
+        o = json_pack(
+                "{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:o, s:I, s:o, s:o, s:o}",
+                "v", 1, "run_id", h->run_id, "boot_id", h->boot_id, "request", request_to_json(h->request),
+                "launched_at", (json_int_t)h->launched_at, "launched_usec", (json_int_t)h->launched_usec, "ended_at",
                 (json_int_t)h->ended_at, "ended_usec", (json_int_t)h->ended_usec, "launcher_pid", (int)h->launcher_pid,
-                "pid", (int)h->pid, "wait_status", h->wait_status, "exec_errno", h->exec_errno, "forwarded", h->forwarded,
-                "verdict", verdict_to_string(h->verdict), "detail", json_from_text(h->detail), "event_id",
+                "pid", (int)h->pid, "wait_status", h->wait_status, "exec_errno", h->exec_errno, "forwarded",
+                h->forwarded, "verdict", verdict_to_string(h->verdict), "detail", json_from_text(h->detail), "event_id",
                 json_from_text(h->event_id), "killed_at", (json_int_t)h->killed_at, "memory_peak_bytes",
                 json_from_u64(h->memory_peak_bytes), "own_oom", json_from_u64(h->own_oom), "local_oom_kill",
                 json_from_u64(h->local_oom_kill));

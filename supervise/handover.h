@@ -1,5 +1,6 @@
 /*
- * What a launcher leaves behind when its supervisor did not come back: the end of a run, for the next supervisor to record.
+ * What a launcher leaves behind when its supervisor did not come back: the end of a run, for the next supervisor to
+ * record.
  *
  * One file per run in <state directory>/left/, so that it outlives a systemd scope whose last process has gone.
  */
@@ -18,9 +19,9 @@ typedef struct Handover {
         pid_t launcher_pid, pid;
         int wait_status, exec_errno, forwarded;
         Verdict verdict;
-        const char *detail;          /* NULL */
-        const char *event_id;        /* NULL: nothing was killed */
-        uint64_t killed_at;          /* 0 */
+        const char *detail;   /* NULL */
+        const char *event_id; /* NULL: nothing was killed */
+        uint64_t killed_at;   /* 0 */
         uint64_t memory_peak_bytes, own_oom, local_oom_kill;
 } Handover;
 

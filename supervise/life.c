@@ -2,9 +2,9 @@
  * The life of one run, step by step: look, decide, act, end, record, remove.
  *
  * Called by the supervisor's event sources and by serve.c.  Every source ends in life_look(): it looks at what may have
- * changed, asks decide(), and carries the answer out; nobody else changes a run's phase.  The hard thing is the end: a run
- * is over when its group is empty, its nested runs are over and the launcher has told the exit status (or is gone); only
- * then is the verdict known, and a kill is told to nobody before the recorder has committed it.
+ * changed, asks decide(), and carries the answer out; nobody else changes a run's phase.  The hard thing is the end: a
+ * run is over when its group is empty, its nested runs are over and the launcher has told the exit status (or is gone);
+ * only then is the verdict known, and a kill is told to nobody before the recorder has committed it.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,12 +19,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define STATUS_WAIT_USEC  (USEC_PER_SEC)       /* for the exit status of a killed run, from a launcher that may be stopped */
-#define RECORD_WAIT_USEC  (5 * USEC_PER_SEC)   /* then the launcher is told, with recorded: false */
-#define RETRY_FIRST_USEC  (20 * USEC_PER_MSEC) /* kill, rmdir and the look at leftovers are repeated, doubling up to … */
-#define RETRY_MAX_USEC    (10 * USEC_PER_SEC)
-#define UNKILLABLE_TRIES  9                    /* about 10 s of kills: say that it does not die (D state), go on */
-#define TICK_SLACK_USEC   (250 * USEC_PER_MSEC)
+#define STATUS_WAIT_USEC (USEC_PER_SEC) /* for the exit status of a killed run, from a launcher that may be stopped */
+#define RECORD_WAIT_USEC (5 * USEC_PER_SEC)   /* then the launcher is told, with recorded: false */
+#define SETTLE_USEC      (20 * USEC_PER_MSEC) /* what is on its way out gets this long before it counts as leftover */
+#define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
+#define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
+#define UNKILLABLE_TRIES 9 /* about 10 s of kills: say that it does not die (D state), go on */
 
 typedef struct Watching {
         int watch;
@@ -165,6 +165,8 @@ static void sample_kill(Run *run, bool by_kernel, uint64_t now_usec) {
 
 static int begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
         (void)watch_look(run);
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                (void)watch_exactly(run);
         sample_kill(run, by_kernel, now_usec);
         wait_for_empty(s, run);
         return enforce_begin(run, d->reason, d->detail, by_kernel, clock_realtime_usec());
@@ -200,8 +202,10 @@ static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t n
         if (enforce_is_empty(run))
                 return;
         wait_for_empty(s, run);
-        if (run->n_retries == 0 && enforce_list(run, &alive) == 0 && alive.count == 0) {
-                retry_later(run, now_usec); /* all on their way out: look again when they had the time */
+        if (run->settle_usec == 0)
+                run->settle_usec = now_usec + SETTLE_USEC;
+        if (now_usec < run->settle_usec && enforce_list(run, &alive) == 0 && alive.count == 0) {
+                run->next_retry_usec = run->settle_usec; /* all on their way out, or in the middle of an exec */
                 return;
         }
         run->next_retry_usec = USEC_INFINITY;
@@ -306,7 +310,8 @@ static bool settle(Supervisor *s, Run *run, uint64_t now_usec) {
         run->phase = PHASE_ENDED;
         serve_reply_end(s, run, event, true);
         if (!run->row_sent)
-                (void)recorder_send(s->recorder, "run", "run", record_run(&s->record_host, run, now_usec), run->id.text);
+                (void)recorder_send(
+                        s->recorder, "run", "run", record_run(&s->record_host, run, now_usec), run->id.text);
         run->row_sent = true;
         serve_tell_waiting(s, run);
         return true;
@@ -421,7 +426,7 @@ void life_memory_event(Supervisor *s, Run *run) {
                 (void)watch_look(run);
                 /* In reclaim the file changes up to 100 times a second: not listened to until the next tick. */
                 watching_remove(s, &run->events_memory);
-                run->timeline.next_usec = MIN_OF(run->timeline.next_usec, now_usec + USEC_PER_SEC);
+                run->timeline.next_usec = MIN_OF(run->timeline.next_usec, (now_usec / USEC_PER_SEC + 1) * USEC_PER_SEC);
                 supervisor_arm_tick(s);
         }
         life_look(s, run);
@@ -482,11 +487,11 @@ void life_recorded(Supervisor *s, const char *event_id) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link)
-                if (strcmp(run->kill.event_id.text, event_id) == 0) {
-                        run->kill.committed = true;
-                        life_look(s, run);
-                        return;
-                }
+        if (strcmp(run->kill.event_id.text, event_id) == 0) {
+                run->kill.committed = true;
+                life_look(s, run);
+                return;
+        }
 }
 
 int life_add(Supervisor *s, Run *run) {
@@ -507,7 +512,7 @@ void life_tick(Supervisor *s, uint64_t now_usec) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link) {
-                if (run->phase == PHASE_STARTING || !run_lives(run) || now_usec + TICK_SLACK_USEC < run->timeline.next_usec)
+                if (run->phase == PHASE_STARTING || !run_lives(run) || now_usec < run->timeline.next_usec)
                         continue;
                 watch_sample(run, now_usec);
                 if (run_is_grouped(run) && run->kept.memory && run->events_memory < 0)
@@ -526,7 +531,7 @@ uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link)
-                if (run_lives(run))
-                        next = MIN_OF(next, run->timeline.next_usec);
-        return next == USEC_INFINITY ? next : MAX_OF(next, now_usec + USEC_PER_SEC - TICK_SLACK_USEC);
+        if (run_lives(run))
+                next = MIN_OF(next, run->timeline.next_usec);
+        return next == USEC_INFINITY ? next : MAX_OF(next, (now_usec / USEC_PER_SEC + 1) * USEC_PER_SEC);
 }

@@ -95,17 +95,16 @@ static int record_asked(json_t *o, const RunRequest *r) {
                 set_text(o, "term_signal", signal_to_name(r->term_signal));
 }
 
-static int record_memory(json_t *o, const Run *run, const Usage *u) {
-        bool sampled = run->enforcement == ENFORCEMENT_SAMPLED;
+/* The sampler's figure where it samples (unknown before its first look), else the kernel's. */
+static uint64_t sampled_or(const Run *run, uint64_t sampled_bytes, uint64_t kernel_bytes) {
+        if (run->enforcement != ENFORCEMENT_SAMPLED)
+                return kernel_bytes;
+        return run->watch.peak_bytes != 0 ? sampled_bytes : USAGE_UNKNOWN;
+}
 
-        return set_u64(o, "memory_bytes",
-                       !sampled                              ? u->memory_bytes
-                               : run->watch.pss_at_rss_bytes ? run->watch.pss_bytes
-                                                             : USAGE_UNKNOWN) ||
-                set_u64(o, "memory_peak_bytes",
-                        !sampled                              ? u->memory_peak_bytes
-                                : run->watch.pss_at_rss_bytes ? run->watch.peak_bytes
-                                                              : USAGE_UNKNOWN) ||
+static int record_memory(json_t *o, const Run *run, const Usage *u) {
+        return set_u64(o, "memory_bytes", sampled_or(run, run->watch.private_bytes, u->memory_bytes)) ||
+                set_u64(o, "memory_peak_bytes", sampled_or(run, run->watch.peak_bytes, u->memory_peak_bytes)) ||
                 set_u64(o, "anon_bytes", u->anon_bytes) || set_u64(o, "file_bytes", u->file_bytes) ||
                 set_u64(o, "shmem_bytes", u->shmem_bytes) ||
                 set_u64(o, "private_peak_bytes", run->private_peak_bytes ? run->private_peak_bytes : USAGE_UNKNOWN) ||
@@ -206,8 +205,7 @@ static int record_split(json_t *o, const Run *run) {
                 last->shmem_bytes == USAGE_UNKNOWN)
                 return set_u64(o, "anon_bytes", then->anon_bytes) || set_u64(o, "file_bytes", then->file_bytes) ||
                         set_u64(o, "shmem_bytes", then->shmem_bytes) ||
-                        set_u64(o, "memory_bytes",
-                                run->enforcement == ENFORCEMENT_SAMPLED ? run->kill.private_bytes : then->memory_bytes);
+                        set_u64(o, "memory_bytes", sampled_or(run, run->kill.private_bytes, then->memory_bytes));
         /* file includes shmem */
         rest = peak > last->file_bytes ? peak - last->file_bytes : 0;
         return set_u64(o, "anon_bytes", MAX_OF(rest, then->anon_bytes == USAGE_UNKNOWN ? 0 : then->anon_bytes)) ||

@@ -1,9 +1,9 @@
 /*
  * The link to the recorder child.
  *
- * Called by the supervisor for every row.  The hard thing is that the other side may stop reading for ever (a hung disk):
- * so at most WINDOW rows are on the wire, the rest waits here in order, bounded in bytes, and a row leaves the list only
- * with its acknowledgement.  Rows of runs are dropped before events would be, and every drop is counted.
+ * Called by the supervisor for every row.  The hard thing is that the other side may stop reading for ever (a hung
+ * disk): so at most WINDOW rows are on the wire, the rest waits here in order, bounded in bytes, and a row leaves the
+ * list only with its acknowledgement.  Rows of runs are dropped before events would be, and every drop is counted.
  */
 #include "supervise/recorder.h"
 
@@ -20,11 +20,11 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define WINDOW                32 /* rows on the wire; an event is a few KiB, the socket takes a few hundred */
-#define RESTART_MIN_USEC      (100 * USEC_PER_MSEC)
-#define RESTART_MAX_USEC      (5 * USEC_PER_SEC)
-#define CHILD_FD_SUPERVISOR   3
-#define CHILD_FD_LISTEN       4
+#define WINDOW              32 /* rows on the wire; an event is a few KiB, the socket takes a few hundred */
+#define RESTART_MIN_USEC    (100 * USEC_PER_MSEC)
+#define RESTART_MAX_USEC    (5 * USEC_PER_SEC)
+#define CHILD_FD_SUPERVISOR 3
+#define CHILD_FD_LISTEN     4
 
 extern char **environ;
 
@@ -39,11 +39,11 @@ typedef struct Entry {
 } Entry;
 
 struct Recorder {
-        sd_event *event;          /* owned */
+        sd_event *event; /* owned */
         RecorderOptions options;
         char *program, *directory; /* owned */
-        Server *server;           /* owned; has one client: the link */
-        Client *link;             /* NULL: no child */
+        Server *server;            /* owned; has one client: the link */
+        Client *link;              /* NULL: no child */
         pid_t pid;
         int pidfd;                /* owned */
         sd_event_source *child;   /* owned */
@@ -177,7 +177,7 @@ static int on_child(sd_event_source *source, int fd, uint32_t revents, void *use
                 r->link = NULL;
         }
         TAILQ_FOREACH(entry, &r->entries, link)
-                entry->sent = false;
+        entry->sent = false;
         r->n_sent = 0;
         json_decref(r->storage);
         r->storage = json_pack("{s:s}", "state", "away");

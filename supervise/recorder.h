@@ -1,8 +1,8 @@
 /*
  * The supervisor's link to its recorder: what is to be written, kept until it is acknowledged.
  *
- * The recorder is a child process on a socketpair; it may hang, fail or be killed, and nothing here ever waits for it. What
- * was not acknowledged is sent again to the next one; every row has a key, so twice is once.
+ * The recorder is a child process on a socketpair; it may hang, fail or be killed, and nothing here ever waits for it.
+ * What was not acknowledged is sent again to the next one; every row has a key, so twice is once.
  */
 #pragma once
 
@@ -32,7 +32,8 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
 void recorder_free(Recorder *recorder);
 DEFINE_CLEANUP(Recorder *, recorder_free);
 
-/* Queues {"op":op, member: object}, or the members of object themselves where member is NULL; object's reference is taken over. id as for recorded(). 0, -ENOBUFS (dropped, counted), -ENOMEM. */
+/* Queues {"op":op, member: object}, or the members of object themselves where member is NULL; object's reference is
+ * taken over. id as for recorded(). 0, -ENOBUFS (dropped, counted), -ENOMEM. */
 int recorder_send(Recorder *recorder, const char *op, const char *member, json_t *object, const char *id);
 
 /* Rows not yet acknowledged; and those dropped since the start because the bound was reached. */

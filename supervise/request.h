@@ -1,4 +1,5 @@
-/* What is asked for: one run, before it exists. Made by the launcher from its options, checked again by the supervisor. */
+/* What is asked for: one run, before it exists. Made by the launcher from its options, checked again by the supervisor.
+ */
 #pragma once
 
 #include "base/json.h"
@@ -7,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REQUEST_ANALYSIS_ID_MAX 255    /* bytes, design of the platform's analyses table */
-#define REQUEST_CMDLINE_MAX     4096   /* bytes kept of argv; its true length beside it */
+#define REQUEST_ANALYSIS_ID_MAX 255  /* bytes, design of the platform's analyses table */
+#define REQUEST_CMDLINE_MAX     4096 /* bytes kept of argv; its true length beside it */
 #define REQUEST_LABELS_MAX      32
-#define REQUEST_LABEL_MAX       255    /* bytes of a key and of a value */
+#define REQUEST_LABEL_MAX       255 /* bytes of a key and of a value */
 #define REQUEST_GRACE_MAX_USEC  (UINT64_C(86400) * 1000000)
 
 typedef struct RunRequest {

@@ -1,8 +1,8 @@
 /*
  * What a supervisor finds when it starts: groups that still run, and what launchers left behind.
  *
- * Called once, before the control socket is served.  The hard thing is that anything may be half done: a group without a
- * launcher is orphaned, one with a marker has its kill finished under the same event id, one whose end a launcher has
+ * Called once, before the control socket is served.  The hard thing is that anything may be half done: a group without
+ * a launcher is orphaned, one with a marker has its kill finished under the same event id, one whose end a launcher has
  * already decided (the handover) is only recorded and removed.  Groups without our attributes are counted, not touched.
  */
 #include "base/clock.h"
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define HANDOVER_MAX_BYTES (256 * 1024)
+#define ALIVE_IDS_MAX      1500 /* of 39 bytes each in a packet of 64 KiB */
 
 typedef struct Adoption {
         Supervisor *s;
@@ -186,7 +187,7 @@ static void tell_alive(Supervisor *s) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link)
-                (void)json_array_append_new(ids, json_string(run->id.text));
+        (void)json_array_append_new(ids, json_string(run->id.text));
         body = json_pack("{s:O, s:s}", "run_ids", ids, "boot_id", s->boot_id);
         (void)recorder_send(s->recorder, "alive", NULL, TAKE_PTR(body), "");
 }

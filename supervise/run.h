@@ -41,24 +41,24 @@ typedef struct Kill {
         Usage usage; /* at the decision */
         uint64_t private_bytes, shared_bytes;
         bool by_kernel;
-        bool sent;      /* to the recorder */
+        bool sent; /* to the recorder */
         bool committed;
 } Kill;
 
 /* Extra state of a run whose memory is sampled, or that thrashes. */
 typedef struct Watch {
-        uint64_t next_look_usec;     /* sampled: BOOTTIME of the next look */
-        uint64_t rss_bytes;          /* sum at the last look */
+        uint64_t next_look_usec;              /* sampled: BOOTTIME of the next look */
+        uint64_t rss_bytes;                   /* sum at the last look */
         uint64_t pss_bytes, pss_at_rss_bytes; /* last exact figure and the RSS sum it was taken at */
-        uint64_t private_bytes;      /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
-        uint64_t peak_bytes;         /* highest private_bytes seen */
-        uint64_t max_events;         /* memory.events.local `max` at the last look */
-        uint64_t *stall_totals;      /* owned; `full` totals at the last steps, NULL when not armed */
-        unsigned stall_n;            /* of them */
-        unsigned stall_quiet;        /* steps in which `max` stood still */
-        uint64_t stall_max_events;   /* at the last step */
-        uint64_t stall_next_usec;    /* BOOTTIME of the next step, USEC_INFINITY when not armed */
-        uint64_t stall_usec;         /* within the last window, once one is whole */
+        uint64_t private_bytes;    /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
+        uint64_t peak_bytes;       /* highest private_bytes seen */
+        uint64_t max_events;       /* memory.events.local `max` at the last look */
+        uint64_t *stall_totals;    /* owned; `full` totals at the last steps, NULL when not armed */
+        unsigned stall_n;          /* of them */
+        unsigned stall_quiet;      /* steps in which `max` stood still */
+        uint64_t stall_max_events; /* at the last step */
+        uint64_t stall_next_usec;  /* BOOTTIME of the next step, USEC_INFINITY when not armed */
+        uint64_t stall_usec;       /* within the last window, once one is whole */
         uint64_t stall_window_usec;
 } Watch;
 
@@ -83,14 +83,14 @@ struct Run {
 
         pid_t launcher_pid;
         uint64_t launcher_start_ticks;
-        int launcher_pidfd;                /* owned; only while no connection stands for it */
-        sd_event_source *launcher_source;  /* owned */
-        void *client;                      /* borrowed; the launcher's connection, NULL */
+        int launcher_pidfd;               /* owned; only while no connection stands for it */
+        sd_event_source *launcher_source; /* owned */
+        void *client;                     /* borrowed; the launcher's connection, NULL */
 
         pid_t pid;
         uint64_t start_ticks;
-        int pidfd;                     /* owned; of the main process, -EBADF before it is reported */
-        sd_event_source *main_source;  /* owned; pidfd readable */
+        int pidfd;                    /* owned; of the main process, -EBADF before it is reported */
+        sd_event_source *main_source; /* owned; pidfd readable */
         char comm[16];
         bool main_exited, status_known;
         int wait_status, exec_errno, forwarded;
@@ -101,8 +101,8 @@ struct Run {
         char *outer_detail; /* owned */
         bool warned;
 
-        Usage usage;  /* the last look */
-        Usage ground; /* counters at the launch, 0 for a fresh group */
+        Usage usage;                 /* the last look */
+        Usage ground;                /* counters at the launch, 0 for a fresh group */
         uint64_t private_peak_bytes; /* highest anon+shmem seen */
         ProcessList processes;       /* of the last look that listed them */
         Timeline timeline;
@@ -112,11 +112,12 @@ struct Run {
         Verdict verdict;
         const char *verdict_detail; /* static, or kill.detail */
 
-        sd_event_source *timer; /* owned; the next deadline of any kind */
+        sd_event_source *timer;              /* owned; the next deadline of any kind */
         int events_memory, events_populated; /* inotify watches, -1 none */
-        uint64_t next_retry_usec; /* killing, removing: BOOTTIME of the next try */
+        uint64_t next_retry_usec;            /* killing, removing: BOOTTIME of the next try */
         unsigned n_retries;
-        bool reply_owed;  /* the launcher waits for the end */
+        uint64_t settle_usec; /* leftovers: BOOTTIME until which what has no memory counts as gone, 0: none seen */
+        bool reply_owed;      /* the launcher waits for the end */
         bool replied;
         bool announced; /* its row in watchdog_processes is sent */
         bool row_sent;

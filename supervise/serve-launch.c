@@ -1,9 +1,9 @@
 /*
  * Requests of launchers: a run is asked for, started, attached to again, ended.
  *
- * Called from the table in serve.c.  The hard thing is trust: the caller is believed in nothing but what it asks for, so its
- * pid, uid, start time and the run that it lies within are looked up here, and a process is only taken for the run's if it is
- * a child of the launcher, by pidfd.
+ * Called from the table in serve.c.  The hard thing is trust: the caller is believed in nothing but what it asks for,
+ * so its pid, uid, start time and the run that it lies within are looked up here, and a process is only taken for the
+ * run's if it is a child of the launcher, by pidfd.
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -30,10 +30,12 @@ static json_t *run_environment(const Run *run) {
         if (run->request.analysis_id)
                 (void)append_text(list, text_printf("SCIDEX_ANALYSIS_ID=%s", run->request.analysis_id));
         if (run->request.memory_bytes != UINT64_MAX)
-                (void)append_text(list, text_printf("SCIDEX_MEMORY_MAX=%llu", (unsigned long long)run->request.memory_bytes));
+                (void)append_text(
+                        list, text_printf("SCIDEX_MEMORY_MAX=%llu", (unsigned long long)run->request.memory_bytes));
         if (run->request.timeout_usec != USEC_INFINITY)
-                (void)append_text(list, text_printf("SCIDEX_DEADLINE=%s",
-                                                clock_format_rfc3339(at, usec_add(run->launched_at, run->request.timeout_usec))));
+                (void)append_text(list,
+                        text_printf("SCIDEX_DEADLINE=%s",
+                                clock_format_rfc3339(at, usec_add(run->launched_at, run->request.timeout_usec))));
         return list;
 }
 
@@ -45,15 +47,17 @@ static json_t *run_warnings(const Supervisor *s, const Run *run) {
 
         if (json_get_text(storage, "state", &state) == 0 && strcmp(state, "ok") != 0 && strcmp(state, "away") != 0) {
                 (void)json_get_text(storage, "detail", &detail);
-                (void)append_text(list, text_printf("the record can't be written (%s): %s", state, detail ? detail : ""));
+                (void)append_text(
+                        list, text_printf("the record can't be written (%s): %s", state, detail ? detail : ""));
         }
         if (run->enforcement == ENFORCEMENT_SAMPLED && run->request.memory_bytes != UINT64_MAX)
-                (void)append_text(list, text_printf("the memory limit is sampled, not enforced by the kernel (%s)",
-                                                s->tree.kind == TREE_NONE ? "no group can be made here"
-                                                                          : "no memory controller in the cgroup v2 tree"));
-        json_array_foreach(missing, i, name)
-                if (strcmp(json_string_value(name), "swap") != 0 || run->enforcement == ENFORCEMENT_KERNEL)
-                        (void)append_text(list, text_printf("the %s limit can't be kept on this host", json_string_value(name)));
+                (void)append_text(list,
+                        text_printf("the memory limit is sampled, not enforced by the kernel (%s)",
+                                s->tree.kind == TREE_NONE ? "no group can be made here"
+                                                          : "no memory controller in the cgroup v2 tree"));
+        json_array_foreach(missing, i,
+                name) if (strcmp(json_string_value(name), "swap") != 0 || run->enforcement == ENFORCEMENT_KERNEL)(void)
+                append_text(list, text_printf("the %s limit can't be kept on this host", json_string_value(name)));
         return list;
 }
 
@@ -117,8 +121,8 @@ static int make_group(Supervisor *s, Run *run, const char **ret_what) {
 static void refuse_sampled(const Request *q) {
         const TreeError *e = &q->s->tree_error;
 
-        serve_refuse(q, "unsupported", "the memory limit could only be sampled here, and --require=kernel forbids that", e->detail,
-                e->hint ? e->hint : "See `scidexctl doctor`; or leave --require=kernel out.");
+        serve_refuse(q, "unsupported", "the memory limit could only be sampled here, and --require=kernel forbids that",
+                e->detail, e->hint ? e->hint : "See `scidexctl doctor`; or leave --require=kernel out.");
 }
 
 void serve_launch(const Request *q) {
@@ -130,10 +134,12 @@ void serve_launch(const Request *q) {
         int r;
 
         if (q->session->run)
-                return serve_refuse(q, "bad-request", "this connection has a run already", NULL, "Connect once per run.");
+                return serve_refuse(
+                        q, "bad-request", "this connection has a run already", NULL, "Connect once per run.");
         r = request_from_json(json_object_get(q->message->body, "request"), &request, &error);
         if (r < 0)
-                return serve_refuse(q, "bad-request", error.message ? error.message : "out of memory", NULL, error.hint);
+                return serve_refuse(
+                        q, "bad-request", error.message ? error.message : "out of memory", NULL, error.hint);
         if (process_identity(q->message->pid, &launcher) < 0)
                 return serve_refuse(q, "gone", "the launcher is gone", NULL, NULL);
         if (run_new(&request, clock_realtime_usec(), clock_boottime_usec(), &run) < 0)
@@ -234,8 +240,8 @@ void serve_move(const Request *q) {
         if (r == 0 && pidfd_ended(pidfd))
                 r = -ESRCH;
         if (r != 0)
-                return serve_refuse(q, "failed", "the process can't be moved into its group", strerror(r < 0 ? -r : ENOENT),
-                        "See `scidexctl doctor`.");
+                return serve_refuse(q, "failed", "the process can't be moved into its group",
+                        strerror(r < 0 ? -r : ENOENT), "See `scidexctl doctor`.");
         serve_answer(q, message_reply(q->op));
 }
 

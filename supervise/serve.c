@@ -4,10 +4,10 @@
  * Called by the server for each packet.  One table of operations; each handler checks who asks (the kernel's word: the
  * credentials of the packet), does one thing, and answers.  What launchers ask stands in serve-launch.c.
  */
+#include "supervise/serve.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "supervise/serve.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -33,8 +33,8 @@ Run *restart_find(Supervisor *s, const char *run_id) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link)
-                if (strcmp(run->id.text, run_id) == 0)
-                        return run;
+        if (strcmp(run->id.text, run_id) == 0)
+                return run;
         return NULL;
 }
 
@@ -63,7 +63,8 @@ static bool selector_matches(const Run *run, const char *selector) {
                 return true;
         if (length < SELECTOR_MIN || length > 36)
                 return false;
-        return strncasecmp(run->id.text, selector, length) == 0 || strcasecmp(run->id.text + 36 - length, selector) == 0;
+        return strncasecmp(run->id.text, selector, length) == 0 ||
+                strcasecmp(run->id.text + 36 - length, selector) == 0;
 }
 
 /* The runs that a selector names and the caller may see; ids in *ret (owned by the caller). */
@@ -72,8 +73,8 @@ static json_t *select_runs(const Request *q, const char *selector) {
         Run *run;
 
         LIST_FOREACH(run, &q->s->runs, link)
-                if (serve_peer_may(q, run) && selector_matches(run, selector))
-                        (void)json_array_append_new(ids, json_string(run->id.text));
+        if (serve_peer_may(q, run) && selector_matches(run, selector))
+                (void)json_array_append_new(ids, json_string(run->id.text));
         return ids;
 }
 
@@ -83,7 +84,8 @@ static Run *select_one(const Request *q) {
         const char *selector;
 
         if (json_get_text(q->message->body, "run", &selector) < 0) {
-                serve_refuse(q, "bad-request", "no run is named", "member \"run\" is missing", "Name a run or an analysis.");
+                serve_refuse(
+                        q, "bad-request", "no run is named", "member \"run\" is missing", "Name a run or an analysis.");
                 return NULL;
         }
         ids = select_runs(q, selector);
@@ -111,7 +113,8 @@ static void handle_kill(const Request *q) {
                 return serve_refuse(q, "bad-request", "no run is named", NULL, "Name a run or an analysis.");
         ids = select_runs(q, selector);
         if (json_array_size(ids) != 1) {
-                Run *first = json_array_size(ids) ? restart_find(q->s, json_string_value(json_array_get(ids, 0))) : NULL;
+                Run *first =
+                        json_array_size(ids) ? restart_find(q->s, json_string_value(json_array_get(ids, 0))) : NULL;
 
                 if (!first || !first->request.analysis_id || strcmp(first->request.analysis_id, selector) != 0) {
                         (void)select_one(q);
@@ -200,8 +203,8 @@ static void handle_list(const Request *q) {
         if (!session->ids)
                 return serve_refuse(q, "failed", "out of memory", NULL, NULL);
         LIST_FOREACH(run, &q->s->runs, link)
-                if (serve_peer_may(q, run))
-                        session->ids[session->n_ids++] = run->id;
+        if (serve_peer_may(q, run))
+                session->ids[session->n_ids++] = run->id;
         list_more(q->s, session);
 }
 
@@ -211,8 +214,8 @@ static json_t *tree_object(const Supervisor *s) {
         };
 
         return json_pack("{s:s, s:o, s:b, s:b, s:b, s:o, s:o}", "kind", kinds[s->tree.kind], "path",
-                json_from_text(s->tree.path), "memory", s->tree.memory, "pids", s->tree.pids, "cpu", s->tree.cpu, "detail",
-                json_from_text(s->tree_error.detail), "hint", json_from_text(s->tree_error.hint));
+                json_from_text(s->tree.path), "memory", s->tree.memory, "pids", s->tree.pids, "cpu", s->tree.cpu,
+                "detail", json_from_text(s->tree_error.detail), "hint", json_from_text(s->tree_error.hint));
 }
 
 static json_t *states_object(const Supervisor *s) {
@@ -221,7 +224,7 @@ static json_t *states_object(const Supervisor *s) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link)
-                counts[run->phase]++;
+        counts[run->phase]++;
         for (int phase = 0; phase < PHASE_ENDED; phase++)
                 (void)json_object_set_new(states, phase_to_string((Phase)phase), json_integer(counts[phase]));
         return states;
@@ -233,13 +236,14 @@ static void handle_status(const Request *q) {
         char at[CLOCK_RFC3339_MAX];
 
         (void)json_object_set_new(reply, "status",
-                json_pack("{s:s, s:i, s:i, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version", SCIDEX_VERSION, "pid",
-                        (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
+                json_pack("{s:s, s:i, s:i, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
+                        SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
                         s->options.private_mode ? "private" : "system", "started_at",
                         clock_format_rfc3339(at, s->started_at), "tree", tree_object(s), "enforcement",
-                        s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs, "states", states_object(s), "storage",
-                        recorder_storage(s->recorder), "unrecorded", (json_int_t)recorder_waiting(s->recorder), "dropped",
-                        (json_int_t)recorder_dropped(s->recorder), "foreign_groups", (json_int_t)s->n_foreign));
+                        s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs, "states", states_object(s),
+                        "storage", recorder_storage(s->recorder), "unrecorded",
+                        (json_int_t)recorder_waiting(s->recorder), "dropped", (json_int_t)recorder_dropped(s->recorder),
+                        "foreign_groups", (json_int_t)s->n_foreign));
         serve_answer(q, reply);
 }
 
@@ -247,9 +251,17 @@ static const struct {
         const char *op;
         void (*handle)(const Request *request);
 } operations[] = {
-        { "launch", serve_launch }, { "started", serve_started }, { "move", serve_move }, { "exited", serve_exited },
-        { "cancel", serve_cancel }, { "attach", serve_attach }, { "list", handle_list }, { "show", handle_show },
-        { "kill", handle_kill }, { "wait", handle_wait }, { "status", handle_status },
+        { "launch", serve_launch },
+        { "started", serve_started },
+        { "move", serve_move },
+        { "exited", serve_exited },
+        { "cancel", serve_cancel },
+        { "attach", serve_attach },
+        { "list", handle_list },
+        { "show", handle_show },
+        { "kill", handle_kill },
+        { "wait", handle_wait },
+        { "status", handle_status },
 };
 
 static Session *session_of(Supervisor *s, Client *client) {
@@ -345,6 +357,6 @@ void serve_forget(Supervisor *s, const Run *run) {
         Session *session;
 
         LIST_FOREACH(session, &s->sessions, link)
-                if (session->run == run)
-                        session->run = NULL;
+        if (session->run == run)
+                session->run = NULL;
 }

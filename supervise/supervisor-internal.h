@@ -1,4 +1,5 @@
-/* What the supervisor's files share: supervisor.c (wiring), life.c (a run's steps), serve.c (requests), restart.c (adoption). */
+/* What the supervisor's files share: supervisor.c (wiring), life.c (a run's steps), serve.c (requests), restart.c
+ * (adoption). */
 #pragma once
 
 #include "cgroup/events.h"
@@ -15,42 +16,43 @@ struct Supervisor {
         HostFacts host;
         Tree tree;
         TreeError tree_error;
-        Server *server;            /* owned */
-        Recorder *recorder;        /* owned */
+        Server *server;     /* owned */
+        Recorder *recorder; /* owned */
         GroupEvents events;
         sd_event_source *inotify, *tick, *idle; /* owned */
-        uint64_t tick_usec;        /* BOOTTIME the tick is armed for */
-        void *watches;             /* owned; tsearch(3) tree of Watching */
+        uint64_t tick_usec;                     /* BOOTTIME the tick is armed for */
+        void *watches;                          /* owned; tsearch(3) tree of Watching */
         LIST_HEAD(, Run) runs;
         unsigned n_runs;
         LIST_HEAD(, Session) sessions;
         char boot_id[37];
-        char *host_name;           /* owned */
+        char *host_name; /* owned */
         RecordHost record_host;
         uint64_t started_at;
-        bool has_handovers;        /* some were found at the start: their files go when the row is committed */
-        uint64_t n_foreign;        /* groups in the tree that are not ours */
+        bool has_handovers; /* some were found at the start: their files go when the row is committed */
+        uint64_t n_foreign; /* groups in the tree that are not ours */
 };
 
 /* One connection, from its first request on. */
 typedef struct Session {
         LIST_ENTRY(Session) link;
         Client *client;
-        Run *run;        /* whose launcher it is, NULL */
-        Uuid *ids;       /* owned; the rest of a list */
+        Run *run;  /* whose launcher it is, NULL */
+        Uuid *ids; /* owned; the rest of a list */
         size_t n_ids, next_id;
         size_t n_sent;
-        Uuid waits_for;  /* "" none */
+        Uuid waits_for; /* "" none */
 } Session;
 
 /* life.c */
-int life_add(Supervisor *s, Run *run);              /* takes the run into the list and arms what it needs */
-void life_main_is(Supervisor *s, Run *run, int pidfd); /* the main process is known; pidfd owned from here on, may be -EBADF */
-void life_look(Supervisor *s, Run *run);            /* something may have changed: look, decide, act, end */
-void life_soon(Supervisor *s, Run *run);            /* the same from the loop, for whoever stands in the middle of another look */
+int life_add(Supervisor *s, Run *run); /* takes the run into the list and arms what it needs */
+void life_main_is(
+        Supervisor *s, Run *run, int pidfd); /* the main process is known; pidfd owned from here on, may be -EBADF */
+void life_look(Supervisor *s, Run *run);     /* something may have changed: look, decide, act, end */
+void life_soon(Supervisor *s, Run *run); /* the same from the loop, for whoever stands in the middle of another look */
 void life_memory_event(Supervisor *s, Run *run);
 void life_launcher_gone(Supervisor *s, Run *run);
-void life_watch_launcher(Supervisor *s, Run *run);  /* by pidfd, while no connection stands for it */
+void life_watch_launcher(Supervisor *s, Run *run); /* by pidfd, while no connection stands for it */
 void life_recorded(Supervisor *s, const char *event_id);
 void life_tick(Supervisor *s, uint64_t now_usec);
 uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec);

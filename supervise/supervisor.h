@@ -9,19 +9,21 @@
 
 typedef struct Supervisor Supervisor;
 
-#define SUPERVISOR_IDLE_EXIT_USEC (10 * UINT64_C(1000000)) /* a private one leaves when no run has been left for so long */
+#define SUPERVISOR_IDLE_EXIT_USEC \
+        (10 * UINT64_C(1000000)) /* a private one leaves when no run has been left for so long */
 
 typedef struct SupervisorOptions {
-        bool private_mode;          /* exits when idle; serves one uid */
-        const char *socket_path;    /* control socket to bind */
+        bool private_mode;       /* exits when idle; serves one uid */
+        const char *socket_path; /* control socket to bind */
         const char *state_directory;
         const char *recorder_program;
-        const char *scope_name;     /* with systemd; its stem names the tree without */
+        const char *scope_name; /* with systemd; its stem names the tree without */
 } SupervisorOptions;
 
 /*
- * Finds the host's facts, opens the tree, binds the sockets, starts the recorder, adopts what still runs. 0; -errno with
- * *ret_error a sentence for people (owned): what was tried, why not, what to do. -EBUSY: another supervisor has the tree.
+ * Finds the host's facts, opens the tree, binds the sockets, starts the recorder, adopts what still runs. 0; -errno
+ * with *ret_error a sentence for people (owned): what was tried, why not, what to do. -EBUSY: another supervisor has
+ * the tree.
  */
 int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **ret_error);
 void supervisor_free(Supervisor *supervisor);

@@ -1,8 +1,8 @@
 /*
  * The timeline of a run.
  *
- * Called from the supervisor's shared timer, and once more when a kill is decided, so that the last sample is the one that
- * matters.
+ * Called from the supervisor's shared timer, and once more when a kill is decided, so that the last sample is the one
+ * that matters.
  */
 #include "supervise/timeline.h"
 
@@ -15,7 +15,7 @@
 static_assert(TIMELINE_SLOTS % 2 == 0, "every second one goes");
 
 void timeline_init(Timeline *timeline, uint64_t now_usec) {
-        *timeline = (Timeline){ .interval_sec = 1, .next_usec = now_usec + USEC_PER_SEC };
+        *timeline = (Timeline){ .interval_sec = 1, .next_usec = (now_usec / USEC_PER_SEC + 1) * USEC_PER_SEC };
 }
 
 void timeline_deinit(Timeline *timeline) {
@@ -45,7 +45,7 @@ void timeline_add(
         Timeline *timeline, uint64_t launched_usec, uint64_t now_usec, uint64_t memory_bytes, uint64_t cpu_usec) {
         if (timeline->n == TIMELINE_SLOTS)
                 timeline_thin(timeline);
-        timeline->next_usec = usec_add(now_usec, timeline->interval_sec * USEC_PER_SEC);
+        timeline->next_usec = (now_usec / USEC_PER_SEC + timeline->interval_sec) * USEC_PER_SEC;
         if (timeline->n == timeline->allocated && timeline_grow(timeline) < 0)
                 return;
         timeline->samples[timeline->n++] = (Sample){
@@ -66,6 +66,6 @@ json_t *timeline_to_json(const Timeline *timeline) {
                         json_array_append_new(cpu, json_real(s->cpu_msec / 1e3)) < 0)
                         return NULL;
         }
-        return json_pack("{s:i, s:O, s:O, s:O}", "interval_sec", (int)timeline->interval_sec, "t_sec", t, "memory_bytes",
-                memory, "cpu_sec", cpu);
+        return json_pack("{s:i, s:O, s:O, s:O}", "interval_sec", (int)timeline->interval_sec, "t_sec", t,
+                "memory_bytes", memory, "cpu_sec", cpu);
 }

@@ -26,7 +26,7 @@ const char *verdict_to_string(Verdict verdict);
 Verdict verdict_from_string(const char *text);
 
 /*
- * The exit status of scidex-run for a run that ended so: the command's own for completed and failed (wait_status), 128+N for
- * crashed, else the verdict's (124, 137, 143).
+ * The exit status of scidex-run for a run that ended so: the command's own for completed and failed (wait_status),
+ * 128+N for crashed, else the verdict's (124, 137, 143).
  */
 int verdict_exit_status(Verdict verdict, int wait_status);

@@ -1,11 +1,12 @@
 /*
  * The eye of the supervisor.
  *
- * Called when something may have changed and when a timer says so.  Two hard things.  Sampling: the RSS of processes that
- * share memory counts it many times over, the exact figure (PSS) costs a walk over page tables; so RSS only says when to
- * look next, and PSS is taken only where the sum has grown enough since the last exact figure to be able to exceed the limit.
- * Thrashing: a group at its limit may be well (a reader of a large file) or stand still; only the stall totals over a whole
- * window tell the two apart, and only a group that was in reclaim at its limit is measured at all.
+ * Called when something may have changed and when a timer says so.  Two hard things.  Sampling: the RSS of processes
+ * that share memory counts it many times over, the exact figure (PSS) costs a walk over page tables; so RSS only says
+ * when to look next, and PSS is taken only where the sum has grown enough since the last exact figure to be able to
+ * exceed the limit. Thrashing: a group at its limit may be well (a reader of a large file) or stand still; only the
+ * stall totals over a whole window tell the two apart, and only a group that was in reclaim at its limit is measured at
+ * all.
  */
 #include "supervise/watch.h"
 
@@ -103,7 +104,7 @@ static uint64_t harmless_rss(const Run *run) {
                 : limit;
 }
 
-static int look_exactly(Run *run) {
+int watch_exactly(Run *run) {
         Sum sum = { 0 };
         int r = enforce_each_process(run, add_pss, &sum);
 
@@ -122,13 +123,22 @@ void watch_sample(Run *run, uint64_t now_usec) {
         if (run_is_grouped(run) && usage_read_sample(run->group.fd, &run->usage) != 0)
                 return;
         if (run->enforcement == ENFORCEMENT_SAMPLED)
-                (void)look_exactly(run);
+                (void)watch_exactly(run);
         if (is_large(run)) {
                 (void)watch_look(run);
                 (void)enforce_list(run, &run->processes);
         }
         timeline_add(&run->timeline, run->launched_usec, now_usec, memory_now(run),
                 run->usage.cpu_usec == USAGE_UNKNOWN ? 0 : run->usage.cpu_usec);
+}
+
+/* Far from the limit the looks of all runs fall on whole seconds, so that together they are one wake-up. */
+static uint64_t next_look_usec(uint64_t now_usec, uint64_t limit, uint64_t left_bytes) {
+        uint64_t delay = MAX_OF(left_bytes / (WATCH_GROWTH_BYTES / USEC_PER_SEC), WATCH_NEAR_USEC / 2);
+
+        if (limit == UINT64_MAX)
+                return USEC_INFINITY;
+        return delay < WATCH_FAR_USEC ? now_usec + delay : (now_usec / WATCH_FAR_USEC + 1) * WATCH_FAR_USEC;
 }
 
 int watch_memory(Run *run, uint64_t now_usec) {
@@ -141,7 +151,7 @@ int watch_memory(Run *run, uint64_t now_usec) {
                 return r;
         w->rss_bytes = sum.rss;
         if (sum.rss > harmless_rss(run) || w->pss_at_rss_bytes == 0) {
-                r = look_exactly(run);
+                r = watch_exactly(run);
                 if (r != 0)
                         return r;
         } else {
@@ -152,9 +162,7 @@ int watch_memory(Run *run, uint64_t now_usec) {
         }
         room = harmless_rss(run);
         left = room > sum.rss ? room - sum.rss : 0;
-        w->next_look_usec = limit == UINT64_MAX ? USEC_INFINITY
-                                                : now_usec +
-                        MIN_OF(MAX_OF(left / (WATCH_GROWTH_BYTES / USEC_PER_SEC), WATCH_NEAR_USEC / 2), WATCH_FAR_USEC);
+        w->next_look_usec = next_look_usec(now_usec, limit, left);
         return 0;
 }
 

@@ -1,5 +1,6 @@
 /*
- * Looking at a run: the timeline's samples, sampled memory, thrashing. Fills run->usage and run->watch; decides nothing.
+ * Looking at a run: the timeline's samples, sampled memory, thrashing. Fills run->usage and run->watch; decides
+ * nothing.
  */
 #pragma once
 
@@ -7,24 +8,28 @@
 
 /* The whole usage, for a decision or the record. 0, GROUP_E_GONE. */
 int watch_look(Run *run);
-/* The cheap look of the shared timer, and a sample for the timeline; lists the processes when memory is above half of the limit. */
+/* The cheap look of the shared timer, and a sample for the timeline; lists the processes when memory is above half of
+ * the limit. */
 void watch_sample(Run *run, uint64_t now_usec);
 /* Only the OOM counters; *ret_max_grew: the group has been in reclaim at its limit since the last look. */
 int watch_oom(Run *run, bool *ret_max_grew);
 
 /*
- * Sampled memory: the RSS sum, and the exact PSS where the sum is above the limit; sets next_look_usec: at most 100 ms from now near the
- * limit, later when far from it (WATCH_GROWTH bytes a second are presumed).
+ * Sampled memory: the RSS sum, and the exact PSS where the sum is above the limit; sets next_look_usec: at most 100 ms
+ * from now near the limit, later when far from it (WATCH_GROWTH bytes a second are presumed).
  */
 #define WATCH_NEAR_USEC    (100 * UINT64_C(1000))
 #define WATCH_FAR_USEC     (1000 * UINT64_C(1000))
 #define WATCH_GROWTH_BYTES (UINT64_C(2) << 30)
 int watch_memory(Run *run, uint64_t now_usec);
+/* The exact figure now: Pss_Anon + Pss_Shmem of all processes. 0, GROUP_E_GONE. */
+int watch_exactly(Run *run);
 
 /*
- * Thrashing. Armed once the group has been in reclaim at its limit (`max` grew): from then on the `full` total of memory.pressure
- * is noted WATCH_STALL_STEPS times in each --thrash, so that decide() sees the stall of the last window at every step. Disarms
- * itself when `max` has stood still for a whole window. No PSI trigger: root's cost a kernel thread each.
+ * Thrashing. Armed once the group has been in reclaim at its limit (`max` grew): from then on the `full` total of
+ * memory.pressure is noted WATCH_STALL_STEPS times in each --thrash, so that decide() sees the stall of the last window
+ * at every step. Disarms itself when `max` has stood still for a whole window. No PSI trigger: root's cost a kernel
+ * thread each.
  */
 #define WATCH_STALL_STEPS 15
 /* Arms it unless it is. 0, GROUP_E_GONE, -EOPNOTSUPP without PSI, -ENOMEM. */

@@ -1,9 +1,10 @@
 /*
  * From a launcher to its supervisor.
  *
- * Called by main at the start, and by the wait loop when the supervisor is lost.  The hard thing is the race: many launchers
- * may find no supervisor at the same moment.  As tmux does, whoever holds the lock beside the socket starts it, the others
- * wait at the lock and then find it there.  The supervisor is started apart from us: own session, none of our fds.
+ * Called by main at the start, and by the wait loop when the supervisor is lost.  The hard thing is the race: many
+ * launchers may find no supervisor at the same moment.  As tmux does, whoever holds the lock beside the socket starts
+ * it, the others wait at the lock and then find it there.  The supervisor is started apart from us: own session, none
+ * of our fds.
  */
 #include "cmd/scidex-run/connect.h"
 
@@ -31,7 +32,8 @@
 static void connection_failed(const char *path, int r) {
         switch (r) {
         case CLIENT_E_DENIED:
-                run_say("the supervisor at %s can't be used: permission denied; ask to be added to its group (scidex), or "
+                run_say("the supervisor at %s can't be used: permission denied; ask to be added to its group (scidex), "
+                        "or "
                         "use scidex-run --private",
                         path);
                 break;
@@ -146,7 +148,8 @@ static int start_and_connect(const char *path, Connection *ret) {
         }
         lock = lock_take(path, true);
         if (lock < 0) {
-                run_say("can't lock %s.lock: %s; set SCIDEX_SOCKET to a path that you can write to", path, strerror(-lock));
+                run_say("can't lock %s.lock: %s; set SCIDEX_SOCKET to a path that you can write to", path,
+                        strerror(-lock));
                 return lock;
         }
         if (client_connect(path, &ret->fd) == 0)
@@ -204,7 +207,8 @@ int connection_open(bool private_only, Connection *ret) {
 }
 
 int connection_reopen(Connection *c) {
-        static uint64_t last_start_usec; /* of this process: a supervisor that can't start is tried again, not in a loop */
+        static uint64_t
+                last_start_usec; /* of this process: a supervisor that can't start is tried again, not in a loop */
         uint64_t now_usec = clock_boottime_usec();
         _cleanup_(close_fdp) int lock = -EBADF;
         int ready = -EBADF, r;

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 
 typedef struct Connection {
-        int fd;     /* owned */
-        char *path; /* owned; of the control socket */
+        int fd;          /* owned */
+        char *path;      /* owned; of the control socket */
         bool is_private; /* a private one, which the launcher may start again */
 } Connection;
 
@@ -14,8 +14,8 @@ typedef struct Connection {
 /* 0; -errno, said on stderr. */
 int connection_open(bool private_only, Connection *ret);
 /*
- * One try to reach the supervisor again, without waiting: connects; where nobody listens and it is a private one, starts it (at most
- * every 2 s). 0: connected; -EAGAIN: try again.
+ * One try to reach the supervisor again, without waiting: connects; where nobody listens and it is a private one,
+ * starts it (at most every 2 s). 0: connected; -EAGAIN: try again.
  */
 int connection_reopen(Connection *connection);
 void connection_deinit(Connection *connection);

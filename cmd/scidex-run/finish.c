@@ -155,8 +155,9 @@ static char *peak_text(const Launch *l) {
         bool counted = json_get_u64(l->event, "processes_killed", &processes) == 0 && processes != UINT64_MAX;
 
         if (json_get_u64(l->run, "memory_peak_bytes", &bytes) < 0 || bytes == UINT64_MAX)
-                return counted ? text_printf(" (%llu process%s)", (unsigned long long)processes, processes == 1 ? "" : "es")
-                               : strdup("");
+                return counted
+                        ? text_printf(" (%llu process%s)", (unsigned long long)processes, processes == 1 ? "" : "es")
+                        : strdup("");
         if (!counted)
                 return text_printf(" (peak %s)", format_bytes(peak, bytes));
         return text_printf(" (peak %s, %llu process%s)", format_bytes(peak, bytes), (unsigned long long)processes,
@@ -171,7 +172,8 @@ static const char *short_id(const Launch *l) {
 
 /* "SDA-42", or the short id where none was given. */
 static char *name_of(const Launch *l) {
-        return l->options->request.analysis_id ? text_escape(l->options->request.analysis_id) : text_printf("run %s", short_id(l));
+        return l->options->request.analysis_id ? text_escape(l->options->request.analysis_id)
+                                               : text_printf("run %s", short_id(l));
 }
 
 static void say_killed(const Launch *l) {
@@ -210,7 +212,8 @@ static void say_end(const Launch *l) {
                 l->verdict == VERDICT_ORPHANED;
 
         if (!l->recorded)
-                run_say("warning: the record of this run can't be written yet; it is kept and written when possible, see "
+                run_say("warning: the record of this run can't be written yet; it is kept and written when possible, "
+                        "see "
                         "scidexctl doctor");
         if (killed)
                 say_killed(l);
@@ -221,7 +224,8 @@ static void say_end(const Launch *l) {
 }
 
 static int write_report(const Launch *l) {
-        _cleanup_(json_decrefp) json_t *report = json_pack("{s:i, s:O, s:O?}", "schema", 1, "run", l->run, "event", l->event);
+        _cleanup_(json_decrefp) json_t *report =
+                json_pack("{s:i, s:O, s:O?}", "schema", 1, "run", l->run, "event", l->event);
         _cleanup_(freep) char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
         int r = text ? file_replace_at(AT_FDCWD, l->options->report, text, strlen(text), 0644) : -ENOMEM;
 

@@ -18,7 +18,8 @@
 #define ANSWER_WAIT_USEC (20 * USEC_PER_SEC)
 
 /* What is blocked and read from the signalfd while the run lives; terminal stops (TTIN, TTOU) keep their default. */
-static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP, SIGCHLD };
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP,
+        SIGCHLD };
 
 static void say_error(const json_t *reply) {
         const json_t *error = json_object_get(reply, "error");
@@ -63,8 +64,7 @@ static void say_warnings(const Launch *l, const json_t *list) {
 
         if (l->options->quiet)
                 return;
-        json_array_foreach(list, i, text)
-                run_say("warning: %s", json_string_value(text));
+        json_array_foreach(list, i, text) run_say("warning: %s", json_string_value(text));
 }
 
 static int take_answer(Launch *l, Message *reply) {

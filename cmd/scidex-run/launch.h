@@ -16,22 +16,22 @@ typedef struct Launch {
         char **environment;        /* owned; "K=V", NULL-terminated */
         int group_fd, kill_fd;     /* owned; -EBADF without a group */
         uint64_t launched_at, launched_usec, deadline_usec;
-        sigset_t mask;             /* as we were started with */
+        sigset_t mask; /* as we were started with */
         bool sigchld_ignored;
-        int signal_fd;             /* owned */
-        Spawned spawned;           /* owned */
+        int signal_fd;   /* owned */
+        Spawned spawned; /* owned */
         bool main_reaped;
         int wait_status, exec_errno;
-        int forwarded;             /* last signal passed on, or got with the terminal's group */
-        unsigned n_asked;          /* INTs and TERMs so far; the second begins the kill */
-        bool cancelled;            /* the second was told to the supervisor */
-        bool backstop;             /* we wrote cgroup.kill ourselves */
-        uint64_t backstop_at;      /* realtime */
+        int forwarded;                 /* last signal passed on, or got with the terminal's group */
+        unsigned n_asked;              /* INTs and TERMs so far; the second begins the kill */
+        bool cancelled;                /* the second was told to the supervisor */
+        bool backstop;                 /* we wrote cgroup.kill ourselves */
+        uint64_t backstop_at;          /* realtime */
         uint64_t ended_usec, ended_at; /* of the main process */
-        json_t *run, *event;       /* owned; the end as the supervisor tells it; NULL before */
+        json_t *run, *event;           /* owned; the end as the supervisor tells it; NULL before */
         bool recorded;
         Verdict verdict;
-        const char *detail;        /* static */
+        const char *detail; /* static */
 } Launch;
 
 /* Asks the supervisor for a run. 0; -errno, said on stderr. */

@@ -1,9 +1,9 @@
 /*
  * scidex-run: launches one run into a group of its own and waits for it.
  *
- * Stays the parent of the command (only a parent gets the exit status) and outside of its group (a kernel kill of the group
- * must not take the messenger along).  Nothing of ours ever goes to stdout.  The steps: options, a supervisor, a group,
- * the start, the wait, one line.
+ * Stays the parent of the command (only a parent gets the exit status) and outside of its group (a kernel kill of the
+ * group must not take the messenger along).  Nothing of ours ever goes to stdout.  The steps: options, a supervisor, a
+ * group, the start, the wait, one line.
  */
 #include "base/cleanup.h"
 #include "cmd/scidex-run/launch.h"

@@ -1,9 +1,9 @@
 /*
  * The options of scidex-run.
  *
- * Called by main only.  One table: name, what the value is, where it goes; so that help, parser and error message can't drift
- * apart.  Options end at the first word of the command.  A wrong value is answered with the value, the reason and what to
- * write instead, before anything is made.
+ * Called by main only.  One table: name, what the value is, where it goes; so that help, parser and error message can't
+ * drift apart.  Options end at the first word of the command.  A wrong value is answered with the value, the reason and
+ * what to write instead, before anything is made.
  */
 #include "cmd/scidex-run/options.h"
 
@@ -37,7 +37,8 @@ static const struct {
         size_t offset;
         const char *argument, *help;
 } table[] = {
-        { "analysis-id", KIND_TEXT, AT(request.analysis_id), "ID", "the analysis this run belongs to (at most 255 bytes)" },
+        { "analysis-id", KIND_TEXT, AT(request.analysis_id), "ID",
+                "the analysis this run belongs to (at most 255 bytes)" },
         { "memory", KIND_SIZE, AT(request.memory_bytes), "SIZE", "memory limit of the whole run (2G)" },
         { "mem", KIND_SIZE, AT(request.memory_bytes), NULL, NULL },
         { "memory-high", KIND_SIZE, AT(request.memory_high_bytes), "SIZE", "throttle and reclaim above this (none)" },
@@ -49,12 +50,15 @@ static const struct {
         { "cpus", KIND_CPUS, AT(request.cpu_centi), "N.N", "most CPUs at once (all)" },
         { "grace", KIND_TIME, AT(request.grace_usec), "TIME", "from the term signal to the kill (10s)" },
         { "term-signal", KIND_SIGNAL, AT(request.term_signal), "SIG", "the signal that asks the run to end (TERM)" },
-        { "warn-before", KIND_TIME, AT(request.warn_before_usec), "TIME", "warn the run this long before its wall-clock limit" },
+        { "warn-before", KIND_TIME, AT(request.warn_before_usec), "TIME",
+                "warn the run this long before its wall-clock limit" },
         { "warn-signal", KIND_SIGNAL, AT(request.warn_signal), "SIG", "with this signal (USR1)" },
-        { "thrash", KIND_TIME, AT(request.thrash_usec), "TIME", "end a run that stalled on memory for this long (60s)" },
+        { "thrash", KIND_TIME, AT(request.thrash_usec), "TIME",
+                "end a run that stalled on memory for this long (60s)" },
         { "label", KIND_LABEL, AT(request.labels), "K=V", "a label for the record; may be given again" },
         { "report", KIND_TEXT, AT(report), "FILE", "write the run's record as JSON to FILE" },
-        { "require", KIND_REQUIRE, AT(request.require_kernel), "kernel", "refuse to run where memory could only be sampled" },
+        { "require", KIND_REQUIRE, AT(request.require_kernel), "kernel",
+                "refuse to run where memory could only be sampled" },
         { "private", KIND_FLAG, AT(private_only), "", "use a supervisor of your own, not the system's" },
         { "quiet", KIND_FLAG, AT(quiet), "", "nothing on stderr unless scidex-run itself failed" },
         { "verbose", KIND_FLAG, AT(verbose), "", "one line also for a run that ends by itself" },

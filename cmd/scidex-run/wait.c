@@ -1,9 +1,10 @@
 /*
  * From the start of the command to its end: signals, the supervisor's word, the backstop.
  *
- * Called by main after launch_start().  One poll loop over the signalfd and the connection.  The hard things: only signals
- * that a process sent are passed on, since those of the terminal reach the run by themselves (same process group); and a
- * supervisor may go and come back, so the end is told anew to each, and if none comes we decide by the same rules.
+ * Called by main after launch_start().  One poll loop over the signalfd and the connection.  The hard things: only
+ * signals that a process sent are passed on, since those of the terminal reach the run by themselves (same process
+ * group); and a supervisor may go and come back, so the end is told anew to each, and if none comes we decide by the
+ * same rules.
  */
 #include "cmd/scidex-run/launch.h"
 
@@ -16,10 +17,10 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define BACKSTOP_EXTRA_USEC   (5 * USEC_PER_SEC)    /* after deadline and grace: nobody else will end this run */
-#define ALONE_AFTER_USEC      (10 * USEC_PER_SEC)   /* no supervisor has come back by then after the run's end */
-#define ANSWER_AFTER_USEC     (20 * USEC_PER_SEC)   /* one is connected but silent for so long after end and grace */
-#define RECONNECT_EVERY_USEC  (50 * USEC_PER_MSEC)
+#define BACKSTOP_EXTRA_USEC  (5 * USEC_PER_SEC)  /* after deadline and grace: nobody else will end this run */
+#define ALONE_AFTER_USEC     (10 * USEC_PER_SEC) /* no supervisor has come back by then after the run's end */
+#define ANSWER_AFTER_USEC    (20 * USEC_PER_SEC) /* one is connected but silent for so long after end and grace */
+#define RECONNECT_EVERY_USEC (50 * USEC_PER_MSEC)
 
 static void tell_exited(Launch *l) {
         _cleanup_(json_decrefp) json_t *message = message_request("exited");
@@ -229,4 +230,3 @@ int launch_wait(Launch *l) {
         }
         return 0;
 }
-

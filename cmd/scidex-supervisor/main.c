@@ -1,8 +1,8 @@
 /*
  * scidex-supervisor: owns the tree, watches the runs, kills what is over its limits.
  *
- * Started by systemd, by hand, or (--private) by the first scidex-run.  The steps are those of all our programs: parse the
- * arguments, find the paths, make the supervisor, say that it is ready, run the loop.
+ * Started by systemd, by hand, or (--private) by the first scidex-run.  The steps are those of all our programs: parse
+ * the arguments, find the paths, make the supervisor, say that it is ready, run the loop.
  */
 #include "base/cleanup.h"
 #include "base/log.h"

@@ -1,8 +1,8 @@
 /*
  * What scidex-supervisor is told, and where its things lie.
  *
- * Called by main only.  A private supervisor is told its socket by the launcher that starts it; what is left open follows
- * the same rules as the asking side (control/client.h), so that both find each other without configuration.
+ * Called by main only.  A private supervisor is told its socket by the launcher that starts it; what is left open
+ * follows the same rules as the asking side (control/client.h), so that both find each other without configuration.
  */
 #include "cmd/scidex-supervisor/options.h"
 
@@ -30,7 +30,8 @@ static const char help[] =
         "  --ready-fd N       write one line to this fd when ready\n"
         "  --help, --version\n"
         "\n"
-        "SCIDEX_TREE names the cgroup directory to use. Stopping it (TERM) leaves the runs alive; the next one adopts them.\n"
+        "SCIDEX_TREE names the cgroup directory to use. Stopping it (TERM) leaves the runs alive; the next one adopts "
+        "them.\n"
         "Exit status: 0 stopped or idle, 1 could not start, 64 usage.\n";
 
 enum {
@@ -100,7 +101,8 @@ int options_parse(int argc, char **argv, Options *ret) {
         }
         if (optind == argc)
                 return 0;
-        log_line(LOG_LEVEL_ERROR, "unexpected argument \"%s\": scidex-supervisor takes options only; see --help", argv[optind]);
+        log_line(LOG_LEVEL_ERROR, "unexpected argument \"%s\": scidex-supervisor takes options only; see --help",
+                argv[optind]);
         return -EINVAL;
 }
 
