@@ -96,8 +96,8 @@ int request_set_command(RunRequest *request, char *const *argv) {
         return 0;
 }
 
-static int refuse(RequestError *error, const char *hint, char *message) {
-        *error = (RequestError){ .message = message, .hint = strdup(hint) };
+static int refuse(RequestError *error, const char *option, const char *hint, char *message) {
+        *error = (RequestError){ .option = option, .message = message, .hint = strdup(hint) };
         return message ? -EINVAL : -ENOMEM;
 }
 
@@ -106,13 +106,13 @@ static int validate_labels(const json_t *labels, RequestError *error) {
         json_t *value;
 
         if (labels && json_object_size(labels) > REQUEST_LABELS_MAX)
-                return refuse(error, "Give fewer.", text_printf("more than %d labels", REQUEST_LABELS_MAX));
+                return refuse(error, "label", "Give fewer.", text_printf("more than %d labels", REQUEST_LABELS_MAX));
         json_object_foreach((json_t *)labels, key, value) {
                 if (*key == '\0' || strlen(key) > REQUEST_LABEL_MAX)
-                        return refuse(error, "Write --label KEY=VALUE with a KEY of 1 to 255 bytes.",
+                        return refuse(error, "label", "Write --label KEY=VALUE with a KEY of 1 to 255 bytes.",
                                 text_printf("label key \"%.40s\" is empty or too long", key));
                 if (!json_is_string(value) || json_string_length(value) > REQUEST_LABEL_MAX)
-                        return refuse(error, "A label's value is a text of at most 255 bytes.",
+                        return refuse(error, "label", "A label's value is a text of at most 255 bytes.",
                                 text_printf("value of label \"%s\" is too long or no text", key));
         }
         return 0;
@@ -120,19 +120,19 @@ static int validate_labels(const json_t *labels, RequestError *error) {
 
 static int validate_times(const RunRequest *r, RequestError *error) {
         if (r->timeout_usec == 0)
-                return refuse(error, "Write e.g. --timeout 30min, or --timeout infinity for none.",
+                return refuse(error, "timeout", "Write e.g. --timeout 30min, or --timeout infinity for none.",
                         text_printf("timeout 0 would end the run before it starts"));
         if (r->cpu_time_usec == 0)
-                return refuse(error, "Write e.g. --cpu-time 2h, or leave it out for none.",
+                return refuse(error, "cpu-time", "Write e.g. --cpu-time 2h, or leave it out for none.",
                         text_printf("CPU-time limit 0 would end the run before it starts"));
         if (r->grace_usec > REQUEST_GRACE_MAX_USEC)
-                return refuse(error, "Write e.g. --grace 10s.",
+                return refuse(error, "grace", "Write e.g. --grace 10s.",
                         text_printf("grace is above 24h: a run that ignores TERM would live on for that long"));
         if (r->thrash_usec < 2 * USEC_PER_SEC)
-                return refuse(error, "Write e.g. --thrash 60s, or --thrash infinity to switch it off.",
+                return refuse(error, "thrash", "Write e.g. --thrash 60s, or --thrash infinity to switch it off.",
                         text_printf("thrash time is below 2s, the shortest window that the kernel measures"));
         if (r->warn_before_usec != 0 && r->warn_before_usec >= r->timeout_usec)
-                return refuse(error, "Make --warn-before shorter than --timeout.",
+                return refuse(error, "warn-before", "Make --warn-before shorter than --timeout.",
                         text_printf("the warning would come before the start"));
         return 0;
 }
@@ -141,25 +141,26 @@ int request_validate(const RunRequest *r, RequestError *error) {
         int result;
 
         if (r->analysis_id && (*r->analysis_id == '\0' || strlen(r->analysis_id) > REQUEST_ANALYSIS_ID_MAX))
-                return refuse(error, "Give 1 to 255 bytes, or leave --analysis-id out.",
+                return refuse(error, "analysis-id", "Give 1 to 255 bytes, or leave --analysis-id out.",
                         text_printf("analysis id of %zu bytes", strlen(r->analysis_id)));
         if (r->memory_bytes < MEMORY_MIN_BYTES)
-                return refuse(error, "Write e.g. --memory 2G, or --memory infinity for none.",
+                return refuse(error, "memory", "Write e.g. --memory 2G, or --memory infinity for none.",
                         text_printf("memory limit is below one page (4096 bytes)"));
         if (r->memory_high_bytes != SIZE_INFINITY && r->memory_high_bytes > r->memory_bytes)
-                return refuse(error, "Make --memory-high smaller than --memory.",
+                return refuse(error, "memory-high", "Make --memory-high smaller than --memory.",
                         text_printf("memory-high is above the memory limit and would never act"));
         if (r->pids == 0)
-                return refuse(
-                        error, "Write e.g. --pids 4096.", text_printf("a limit of 0 processes allows no command"));
+                return refuse(error, "pids", "Write e.g. --pids 4096.",
+                        text_printf("a limit of 0 processes allows no command"));
         if (r->cpu_centi == 0)
-                return refuse(error, "Write e.g. --cpus 1.5.", text_printf("0 CPUs allow no command to run"));
+                return refuse(error, "cpus", "Write e.g. --cpus 1.5.", text_printf("0 CPUs allow no command to run"));
         if (r->term_signal < 1 || r->term_signal > SIGRTMAX || r->term_signal == SIGSTOP || r->term_signal == SIGTSTP ||
                 r->term_signal == SIGCONT)
-                return refuse(error, "Write a signal that ends programs, e.g. --term-signal INT.",
+                return refuse(error, "term-signal", "Write a signal that ends programs, e.g. --term-signal INT.",
                         text_printf("signal %d can't be used to end a run", r->term_signal));
         if (r->warn_signal < 1 || r->warn_signal > SIGRTMAX)
-                return refuse(error, "Write e.g. --warn-signal USR1.", text_printf("%d is no signal", r->warn_signal));
+                return refuse(error, "warn-signal", "Write e.g. --warn-signal USR1.",
+                        text_printf("%d is no signal", r->warn_signal));
         result = validate_times(r, error);
         return result < 0 ? result : validate_labels(r->labels, error);
 }
@@ -192,7 +193,7 @@ static int read_text(const json_t *object, const char *key, size_t max, char **r
         if (r == -ENOENT)
                 return 0;
         if (r < 0 || strlen(text) > max)
-                return refuse(error, "Give a text of that length, or leave the member out.",
+                return refuse(error, NULL, "Give a text of that length, or leave the member out.",
                         text_printf("member \"%s\" is no text of at most %zu bytes", key, max));
         *ret = strdup(text);
         return *ret ? 0 : -ENOMEM;
@@ -202,7 +203,7 @@ static int read_signal(const json_t *object, const char *key, int *ret, RequestE
         int r = json_get_int(object, key, ret);
 
         if (r < 0 && r != -ENOENT)
-                return refuse(error, "Give an integer such as 15, or leave the member out.",
+                return refuse(error, NULL, "Give an integer such as 15, or leave the member out.",
                         text_printf("member \"%s\" is no signal number", key));
         return 0;
 }
@@ -211,7 +212,7 @@ static int read_number(const json_t *object, const char *key, uint64_t *ret, Req
         int r = json_get_u64(object, key, ret);
 
         if (r < 0 && r != -ENOENT)
-                return refuse(error, "Give an integer of at least 0, null for infinity, or leave the member out.",
+                return refuse(error, NULL, "Give an integer of at least 0, null for infinity, or leave the member out.",
                         text_printf("member \"%s\" is no number", key));
         return 0;
 }
@@ -220,7 +221,7 @@ static int read_require_kernel(const json_t *object, bool *ret, RequestError *er
         int r = json_get_bool(object, "require_kernel", ret);
 
         if (r < 0 && r != -ENOENT)
-                return refuse(error, "Give true or false, or leave the member out.",
+                return refuse(error, NULL, "Give true or false, or leave the member out.",
                         text_printf("member \"require_kernel\" is no truth value"));
         return 0;
 }
@@ -229,7 +230,7 @@ static int read_labels(const json_t *object, json_t **ret, RequestError *error) 
         json_t *labels = json_object_get(object, "labels");
 
         if (labels && !json_is_object(labels) && !json_is_null(labels))
-                return refuse(error, "Give an object of texts, or leave the member out.",
+                return refuse(error, NULL, "Give an object of texts, or leave the member out.",
                         text_printf("member \"labels\" is no object"));
         *ret = json_is_object(labels) ? json_incref(labels) : NULL;
         return 0;
@@ -271,7 +272,7 @@ int request_from_json(const json_t *object, RunRequest *ret, RequestError *error
         request_init(&request);
         *error = (RequestError){ 0 };
         if (!json_is_object(object))
-                return refuse(error, "Give an object; docs/protocol.md names its members.",
+                return refuse(error, NULL, "Give an object; docs/protocol.md names its members.",
                         text_printf("member \"request\" is no object"));
         r = read_members(object, &request, error);
         if (r < 0)

@@ -28,8 +28,9 @@ typedef struct RunRequest {
 
 /* What is wrong with one, for people. */
 typedef struct RequestError {
-        char *message; /* owned; names the input and the reason */
-        char *hint;    /* owned; the remedy */
+        const char *option; /* static; scidex-run's name of the member, NULL: none alone */
+        char *message;      /* owned; names the input and the reason */
+        char *hint;         /* owned; the remedy */
 } RequestError;
 
 /* The defaults of design: 2 GiB, no swap, 30 min, 10 s grace, 4096 pids, 60 s thrash, TERM. */

@@ -104,15 +104,19 @@ static int bad_value(const char *name, const char *value, const char *reason, co
 
 static int set_size(const char *name, const char *value, uint64_t *ret) {
         const char *hint = NULL;
-        int r = parse_size(value, ret, &hint);
+        int r = strcmp(value, "0") == 0 ? 0 : parse_size(value, ret, &hint);
 
+        if (strcmp(value, "0") == 0)
+                *ret = 0; /* the one number that needs no unit */
         return r == 0 ? 0 : bad_value(name, value, r == -ERANGE ? "too large" : "not a size", hint);
 }
 
 static int set_time(const char *name, const char *value, uint64_t *ret) {
         const char *hint = NULL;
-        int r = parse_time(value, ret, &hint);
+        int r = strcmp(value, "0") == 0 ? 0 : parse_time(value, ret, &hint);
 
+        if (strcmp(value, "0") == 0)
+                *ret = 0; /* the one number that needs no unit */
         return r == 0 ? 0 : bad_value(name, value, r == -ERANGE ? "too long" : "not a time", hint);
 }
 
@@ -200,8 +204,21 @@ static int apply(size_t i, const char *value, RunOptions *o) {
         return -EINVAL;
 }
 
+/* The value that was given for an option, or for its second name; NULL: it has its default. */
+static const char *given_for(const char *const *given, const char *option) {
+        size_t offset = 0;
+
+        for (size_t i = 0; option && i < ELEMENTSOF(table); i++)
+                if (strcmp(table[i].name, option) == 0)
+                        offset = table[i].offset;
+        for (size_t i = 0; option && i < ELEMENTSOF(table); i++)
+                if (table[i].offset == offset && given[i])
+                        return given[i];
+        return NULL;
+}
+
 /* Without a command, or with a request that can't be: said here. */
-static int check(const RunOptions *o) {
+static int check(const RunOptions *o, const char *const *given) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
 
         if (!o->command[0]) {
@@ -210,6 +227,8 @@ static int check(const RunOptions *o) {
         }
         if (request_validate(&o->request, &error) == 0)
                 return 0;
+        if (given_for(given, error.option))
+                return bad_value(error.option, given_for(given, error.option), error.message, error.hint);
         run_say("%s%s%s", error.message ? error.message : "out of memory", error.hint ? ". " : "",
                 error.hint ? error.hint : "");
         return -EINVAL;
@@ -217,6 +236,7 @@ static int check(const RunOptions *o) {
 
 int run_options_parse(int argc, char **argv, RunOptions *ret) {
         struct option options[ELEMENTSOF(table) + 1] = { { 0 } };
+        const char *given[ELEMENTSOF(table)] = { NULL };
         int option, r;
 
         request_init(&ret->request);
@@ -233,12 +253,13 @@ int run_options_parse(int argc, char **argv, RunOptions *ret) {
                                 option == ':' ? "its value is missing" : "unknown, ambiguous, or takes no value");
                         return -EINVAL;
                 }
+                given[option - 256] = optarg;
                 r = apply((size_t)option - 256, optarg, ret);
                 if (r != 0)
                         return r;
         }
         ret->command = argv + optind;
-        r = check(ret);
+        r = check(ret, given);
         return r < 0 ? r : request_set_command(&ret->request, ret->command);
 }
 

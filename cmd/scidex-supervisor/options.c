@@ -142,6 +142,17 @@ static int find_scope_name(Options *o) {
         return o->scope_name ? 0 : -ENOMEM;
 }
 
+/* One that is not there is no reason not to start: limits are enforced, and it is tried again. */
+static int find_recorder(Options *o) {
+        int r = sibling_find("scidex-recorder", &o->recorder_program);
+
+        if (r == -ENOENT) {
+                o->recorder_program = strdup(SCIDEX_LIBEXEC "/scidex-recorder");
+                r = o->recorder_program ? 0 : -ENOMEM;
+        }
+        return r;
+}
+
 int options_find_paths(Options *o, char **ret_error) {
         int r = find_socket(o);
 
@@ -150,7 +161,7 @@ int options_find_paths(Options *o, char **ret_error) {
         if (r == 0 && !o->state_directory)
                 r = client_state_directory(&o->state_directory);
         if (r == 0)
-                r = sibling_find("scidex-recorder", &o->recorder_program);
+                r = find_recorder(o);
         if (r == 0)
                 r = find_scope_name(o);
         if (r < 0)
