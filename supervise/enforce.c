@@ -17,9 +17,17 @@
 
 #define DESCEND_SWEEPS_MAX 8 /* as GROUP_SWEEPS_MAX: a fork bomb outruns it, the grace bounds that */
 
+/* Whose pid it has become must not have its children taken for the run's. */
+static bool launcher_is_itself(const Run *run) {
+        ProcessIdentity process;
+
+        return process_identity(run->launcher_pid, &process) == 0 && process.start_ticks == run->launcher_start_ticks;
+}
+
 int enforce_each_process(const Run *run, GroupProcessFunc func, void *userdata) {
-        return run_is_grouped(run) ? group_each_process(&run->group, func, userdata)
-                                   : descend_each(run->launcher_pid, run->id.text, func, userdata);
+        if (run_is_grouped(run))
+                return group_each_process(&run->group, func, userdata);
+        return descend_each(launcher_is_itself(run) ? run->launcher_pid : -1, run->id.text, func, userdata);
 }
 
 typedef struct Listing {
@@ -96,16 +104,13 @@ static void list_as_last_seen(Run *run) {
                 };
 }
 
-int enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel, uint64_t now_realtime) {
+void enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel, uint64_t now_realtime) {
         Kill *kill = &run->kill;
-        _cleanup_(freep) char *text = detail ? strdup(detail) : NULL;
 
-        if (detail && !text)
-                return -ENOMEM;
         *kill = (Kill){ .event_id = uuid_new(now_realtime),
                 .seq = 1,
                 .reason = reason,
-                .detail = TAKE_PTR(text),
+                .detail = detail ? strdup(detail) : NULL, /* without memory for the word the kill goes on */
                 .decided_at = now_realtime,
                 .by_kernel = by_kernel,
                 .usage = run->usage,
@@ -117,7 +122,6 @@ int enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel, 
                 list_as_last_seen(run);
         }
         (void)adopt_save_kill(run);
-        return 0;
 }
 
 void enforce_withdraw(Run *run) {
@@ -156,6 +160,11 @@ static int descend_signal(const Run *run, int signal, size_t *ret_reached) {
         return r;
 }
 
+/* A main process that has left its group (systemd-run, a container engine, root) still is the run's. */
+static size_t signal_escaped(const Run *run, int signal) {
+        return run->pidfd >= 0 && !pidfd_ended(run->pidfd) && pidfd_signal(run->pidfd, signal) == 0;
+}
+
 int enforce_term(Run *run, uint64_t now_realtime, uint64_t now_boottime) {
         size_t reached = 0;
         int r;
@@ -164,7 +173,7 @@ int enforce_term(Run *run, uint64_t now_realtime, uint64_t now_boottime) {
         run->kill.grace_end_usec = usec_add(now_boottime, run->request.grace_usec);
         r = run_is_grouped(run) ? group_signal(&run->group, run->request.term_signal, &reached)
                                 : descend_signal(run, run->request.term_signal, &reached);
-        run->kill.term_processes = reached;
+        run->kill.term_processes = reached ? reached : signal_escaped(run, run->request.term_signal);
         (void)adopt_save_kill(run);
         return r == GROUP_E_GONE ? 0 : r;
 }
@@ -178,6 +187,7 @@ int enforce_kill(Run *run, uint64_t now_realtime) {
                 (void)adopt_save_kill(run);
         }
         r = run_is_grouped(run) ? group_kill(&run->group) : descend_signal(run, SIGKILL, &reached);
+        (void)signal_escaped(run, SIGKILL);
         return r == GROUP_E_GONE ? 0 : r;
 }
 

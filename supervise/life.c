@@ -6,83 +6,22 @@
  * run is over when its group is empty, its nested runs are over and the launcher has told the exit status (or is gone);
  * only then is the verdict known, and a kill is told to nobody before the recorder has committed it.
  */
+#include "supervise/life.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
-#include "supervise/supervisor-internal.h"
 #include "supervise/watch.h"
-#include <search.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define STATUS_WAIT_USEC (USEC_PER_SEC) /* for the exit status of a killed run, from a launcher that may be stopped */
-#define RECORD_WAIT_USEC (5 * USEC_PER_SEC)   /* then the launcher is told, with recorded: false */
-#define SETTLE_USEC      (20 * USEC_PER_MSEC) /* what is on its way out gets this long before it counts as leftover */
-#define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
-#define UNKILLABLE_TRIES 9 /* about 10 s of kills: say that it does not die (D state), go on */
-
-typedef struct Watching {
-        int watch;
-        Run *run;
-} Watching;
-
-static int watching_compare(const void *a, const void *b) {
-        const Watching *x = a, *y = b;
-
-        return (x->watch > y->watch) - (x->watch < y->watch);
-}
-
-bool watching_find(Supervisor *s, int watch, Run **ret) {
-        Watching key = { .watch = watch };
-        Watching *const *found = tfind(&key, &s->watches, watching_compare);
-
-        if (found)
-                *ret = (*found)->run;
-        return found != NULL;
-}
-
-static int watching_add(Supervisor *s, Run *run, const char *file) {
-        int watch = group_events_add(&s->events, run->group.fd, file);
-        Watching *w;
-
-        if (watch < 0)
-                return watch;
-        w = malloc(sizeof(*w));
-        if (!w) {
-                group_events_remove(&s->events, watch);
-                return -ENOMEM;
-        }
-        *w = (Watching){ .watch = watch, .run = run };
-        (void)tsearch(w, &s->watches, watching_compare);
-        return watch;
-}
-
-static void watching_remove(Supervisor *s, int *watch) {
-        Watching key = { .watch = *watch };
-        Watching *const *found;
-        Watching *w;
-
-        if (*watch < 0)
-                return;
-        found = tfind(&key, &s->watches, watching_compare);
-        if (found) {
-                w = *found;
-                (void)tdelete(&key, &s->watches, watching_compare);
-                free(w);
-        }
-        group_events_remove(&s->events, *watch);
-        *watch = -1;
-}
-
-void watching_deinit(Supervisor *s) {
-        tdestroy(s->watches, free);
-        s->watches = NULL;
-}
+#define UNKILLABLE_TRIES 9                    /* about 10 s of kills: say that it does not die (D state), go on */
+#define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
@@ -119,231 +58,11 @@ void life_soon(Supervisor *s, Run *run) {
         life_arm(s, run);
 }
 
-static void retry_later(Run *run, uint64_t now_usec) {
+void life_retry_later(Run *run, uint64_t now_usec) {
         uint64_t delay = RETRY_FIRST_USEC << MIN_OF(run->n_retries, 16U);
 
         run->n_retries++;
         run->next_retry_usec = usec_add(now_usec, MIN_OF(delay, RETRY_MAX_USEC));
-}
-
-/* Tells nested runs that their outer run is being ended. */
-static void tell_inner(Supervisor *s, Run *outer) {
-        Run *run;
-
-        LIST_FOREACH(run, &s->runs, link) {
-                if (run->outer != outer || run->outer_reason != VERDICT_NONE)
-                        continue;
-                run->outer_reason = outer->kill.reason;
-                (void)asprintf(&run->outer_detail, "outer %s: %s", uuid_short(&outer->id),
-                        outer->kill.reason == VERDICT_ORPHAN ? "ended" : verdict_to_string(outer->kill.reason));
-                life_soon(s, run);
-        }
-}
-
-static void log_kill(const Run *run, const char *what) {
-        log_run(LOG_LEVEL_NOTICE, run->id.text, run->request.analysis_id, "%s: %s%s%s", what,
-                verdict_to_string(run->kill.reason), run->kill.detail ? ", " : "",
-                run->kill.detail ? run->kill.detail : "");
-}
-
-static void wait_for_empty(Supervisor *s, Run *run) {
-        if (run_is_grouped(run) && run->events_populated < 0)
-                run->events_populated = watching_add(s, run, "cgroup.events");
-}
-
-/* The last sample of the timeline; after a kernel kill the memory is gone, the peak was what it had. */
-static void sample_kill(Run *run, bool by_kernel, uint64_t now_usec) {
-        uint64_t memory = by_kernel ? run->usage.memory_peak_bytes : run->usage.memory_bytes;
-
-        if (run->enforcement == ENFORCEMENT_SAMPLED)
-                memory = run->watch.private_bytes;
-        if (run->timeline.n == 0)
-                timeline_add(&run->timeline, run->launched_usec, run->launched_usec, 0, 0);
-        timeline_add(&run->timeline, run->launched_usec, now_usec, memory == USAGE_UNKNOWN ? 0 : memory,
-                run->usage.cpu_usec == USAGE_UNKNOWN ? 0 : run->usage.cpu_usec);
-}
-
-static int begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
-        (void)watch_look(run);
-        if (run->enforcement == ENFORCEMENT_SAMPLED)
-                (void)watch_exactly(run);
-        sample_kill(run, by_kernel, now_usec);
-        wait_for_empty(s, run);
-        return enforce_begin(run, d->reason, d->detail, by_kernel, clock_realtime_usec());
-}
-
-static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
-        if (begin(s, run, d, false, now_usec) < 0)
-                return;
-        (void)enforce_term(run, clock_realtime_usec(), now_usec);
-        if (run->kill.term_processes == 0 && run->pid != 0 && enforce_is_empty(run)) {
-                enforce_withdraw(run); /* it was over before a signal reached anyone */
-                return;
-        }
-        run->phase = PHASE_GRACE;
-        log_kill(run, "TERM");
-        tell_inner(s, run);
-}
-
-static void act_kill(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
-        if (!run_has_kill(run) && begin(s, run, d, by_kernel, now_usec) < 0)
-                return;
-        (void)enforce_kill(run, clock_realtime_usec());
-        run->phase = PHASE_KILLING;
-        run->n_retries = 0;
-        retry_later(run, now_usec);
-        log_kill(run, by_kernel ? "killed by the kernel" : "KILL");
-        tell_inner(s, run);
-}
-
-static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
-        _cleanup_(process_list_deinit) ProcessList alive = { 0 };
-
-        if (enforce_is_empty(run))
-                return;
-        wait_for_empty(s, run);
-        if (run->settle_usec == 0)
-                run->settle_usec = now_usec + SETTLE_USEC;
-        if (now_usec < run->settle_usec && enforce_list(run, &alive) == 0 && alive.count == 0) {
-                run->next_retry_usec = run->settle_usec; /* all on their way out, or in the middle of an exec */
-                return;
-        }
-        run->next_retry_usec = USEC_INFINITY;
-        act_term(s, run, d, now_usec);
-}
-
-static void act_outer(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
-        if (begin(s, run, d, false, now_usec) < 0)
-                return;
-        run->phase = PHASE_KILLING; /* the outer run's signals and kill reach it; ours only if it stays */
-        run->n_retries = 4;
-        retry_later(run, now_usec);
-        tell_inner(s, run);
-}
-
-static void act(Supervisor *s, Run *run, uint64_t now_usec) {
-        Situation situation = run_situation(run, now_usec);
-        Decision d = decide(&situation);
-
-        switch (d.action) {
-        case ACTION_TERM:
-                act_term(s, run, &d, now_usec);
-                break;
-        case ACTION_KILL:
-                act_kill(s, run, &d, false, now_usec);
-                break;
-        case ACTION_KERNEL:
-                act_kill(s, run, &d, true, now_usec);
-                break;
-        case ACTION_LEFTOVERS:
-                act_leftovers(s, run, &d, now_usec);
-                break;
-        case ACTION_OUTER:
-                act_outer(s, run, &d, now_usec);
-                break;
-        default:
-                break;
-        }
-}
-
-static void remove_run(Supervisor *s, Run *run) {
-        serve_forget(s, run);
-        if (run->outer) {
-                run->outer->n_inner--;
-                life_soon(s, run->outer);
-        }
-        watching_remove(s, &run->events_memory);
-        watching_remove(s, &run->events_populated);
-        LIST_REMOVE(run, link);
-        s->n_runs--;
-        run_free(run);
-        supervisor_check_idle(s);
-}
-
-/* Whether the exit status is still to be hoped for: the launcher is there and has not told it. */
-static bool status_is_due(const Run *run, uint64_t now_usec) {
-        if (run->status_known || run->exec_errno != 0 || run->launcher_gone)
-                return false;
-        return !run_has_kill(run) || run->kill.reason == VERDICT_ORPHAN ||
-                now_usec < usec_add(run->ended_usec, STATUS_WAIT_USEC);
-}
-
-static void settle_verdict(Run *run) {
-        Ending ending = run_ending(run);
-        const char *detail;
-
-        if (run->verdict != VERDICT_NONE)
-                return;
-        run->verdict = decide_verdict(&ending, &detail);
-        run->verdict_detail = run_has_kill(run) && run->kill.reason == run->verdict ? run->kill.detail : detail;
-        log_run(run_has_kill(run) ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, run->id.text, run->request.analysis_id,
-                "ended: %s%s%s", verdict_to_string(run->verdict), run->verdict_detail ? ", " : "",
-                run->verdict_detail ? run->verdict_detail : "");
-}
-
-/* Everything that is owed once a run is over. Returns true when nothing is. */
-static bool settle(Supervisor *s, Run *run, uint64_t now_usec) {
-        _cleanup_(json_decrefp) json_t *event = NULL;
-
-        settle_verdict(run);
-        if (run_has_kill(run)) {
-                event = record_event(&s->record_host, run, now_usec);
-                if (!run->kill.sent) {
-                        run->kill.sent = recorder_send(s->recorder, "event", "event", json_incref(event),
-                                                 run->kill.event_id.text) == 0;
-                        run->reply_by_usec = usec_add(now_usec, RECORD_WAIT_USEC);
-                }
-                if (!run->kill.committed && now_usec < run->reply_by_usec)
-                        return false;
-                run->reply_by_usec = USEC_INFINITY;
-        }
-        if (run_has_kill(run) && !run->kill.committed) {
-                serve_reply_end(s, run, event, false);
-                return false;
-        }
-        if (enforce_remove(run) == GROUP_E_BUSY) {
-                retry_later(run, now_usec);
-                if (run->n_retries > 2)
-                        serve_reply_end(s, run, event, true);
-                return false;
-        }
-        run->phase = PHASE_ENDED;
-        serve_reply_end(s, run, event, true);
-        if (!run->row_sent)
-                (void)recorder_send(
-                        s->recorder, "run", "run", record_run(&s->record_host, run, now_usec), run->id.text);
-        run->row_sent = true;
-        serve_tell_waiting(s, run);
-        return true;
-}
-
-static void end(Supervisor *s, Run *run, uint64_t now_usec) {
-        Situation situation;
-        Decision d;
-
-        (void)watch_look(run);
-        run->phase = PHASE_RUNNING;
-        situation = run_situation(run, now_usec);
-        situation.main_exited = situation.launcher_gone = situation.cancel_asked = false;
-        situation.deadline_usec = situation.cpu_limit_usec = USEC_INFINITY;
-        situation.private_bytes = 0;
-        situation.stall_window_usec = 0;
-        d = decide(&situation); /* only what the kernel, or the outer run's kill, has done already */
-        if (!run_has_kill(run) && (d.action == ACTION_KERNEL || d.action == ACTION_OUTER)) {
-                (void)begin(s, run, &d, d.action == ACTION_KERNEL, now_usec);
-                run->kill.kill_at = run->kill.decided_at;
-        }
-        run->phase = PHASE_ENDING;
-        run->ended_usec = now_usec;
-        run->ended_at = clock_realtime_usec();
-        run->kill.empty_at = run_has_kill(run) ? run->ended_at : 0;
-        run->next_retry_usec = USEC_INFINITY;
-        run->n_retries = 0;
-        run->main_exited = true;
-        watching_remove(s, &run->events_memory);
-        watching_remove(s, &run->events_populated);
-        if (run_has_kill(run))
-                tell_inner(s, run);
 }
 
 static bool is_over(const Run *run) {
@@ -361,7 +80,7 @@ static void kill_again(Supervisor *s, Run *run, uint64_t now_usec) {
         if (run->n_retries == UNKILLABLE_TRIES)
                 log_run(LOG_LEVEL_ERROR, run->id.text, run->request.analysis_id,
                         "does not die: its processes are in an uninterruptible wait; still trying");
-        retry_later(run, now_usec);
+        life_retry_later(run, now_usec);
 }
 
 void life_look(Supervisor *s, Run *run) {
@@ -372,20 +91,20 @@ void life_look(Supervisor *s, Run *run) {
                 run->next_retry_usec = run->phase == PHASE_KILLING ? now_usec + RETRY_MAX_USEC : USEC_INFINITY;
         if (run_lives(run)) {
                 (void)watch_oom(run, &max_grew);
-                act(s, run, now_usec);
+                act_decide(s, run, now_usec);
                 kill_again(s, run, now_usec);
                 if (is_over(run))
-                        end(s, run, now_usec);
+                        ending_begin(s, run, now_usec);
         }
         if (run->phase == PHASE_ENDING && run->n_inner == 0) {
-                if (status_is_due(run, now_usec)) {
+                if (ending_status_is_due(run, now_usec)) {
                         run->next_retry_usec = run_has_kill(run) && run->kill.reason != VERDICT_ORPHAN
-                                ? usec_add(run->ended_usec, STATUS_WAIT_USEC)
+                                ? usec_add(run->ended_usec, LIFE_STATUS_WAIT_USEC)
                                 : USEC_INFINITY;
                 } else {
                         run->next_retry_usec = USEC_INFINITY;
-                        if (settle(s, run, now_usec)) {
-                                remove_run(s, run);
+                        if (ending_settle(s, run, now_usec)) {
+                                ending_remove(s, run);
                                 return;
                         }
                 }

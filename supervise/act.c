@@ -1,0 +1,131 @@
+/*
+ * Carrying out what decide() has said.
+ *
+ * Called by life_look().  One function per action; each begins the kill (marker, list, last sample) before it sends
+ * anything.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "supervise/enforce.h"
+#include "supervise/life.h"
+#include "supervise/watch.h"
+
+#define SETTLE_USEC (20 * USEC_PER_MSEC) /* what is on its way out gets this long before it counts as leftover */
+
+/* Tells nested runs that their outer run is being ended. */
+void act_tell_inner(Supervisor *s, Run *outer) {
+        Run *run;
+
+        LIST_FOREACH(run, &s->runs, link) {
+                if (run->outer != outer || run->outer_reason != VERDICT_NONE)
+                        continue;
+                run->outer_reason = outer->kill.reason;
+                (void)asprintf(&run->outer_detail, "outer %s: %s", uuid_short(&outer->id),
+                        outer->kill.reason == VERDICT_ORPHAN ? "ended" : verdict_to_string(outer->kill.reason));
+                life_soon(s, run);
+        }
+}
+
+static void log_kill(const Run *run, const char *what) {
+        log_run(LOG_LEVEL_NOTICE, run->id.text, run->request.analysis_id, "%s: %s%s%s", what,
+                verdict_to_string(run->kill.reason), run->kill.detail ? ", " : "",
+                run->kill.detail ? run->kill.detail : "");
+}
+
+static void wait_for_empty(Supervisor *s, Run *run) {
+        if (run_is_grouped(run) && run->events_populated < 0)
+                run->events_populated = watching_add(s, run, "cgroup.events");
+}
+
+/* The last sample of the timeline; after a kernel kill the memory is gone, the peak was what it had. */
+static void sample_kill(Run *run, bool by_kernel, uint64_t now_usec) {
+        uint64_t memory = by_kernel ? run->usage.memory_peak_bytes : run->usage.memory_bytes;
+
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                memory = run->watch.private_bytes;
+        if (run->timeline.n == 0)
+                timeline_add(&run->timeline, run->launched_usec, run->launched_usec, 0, 0);
+        timeline_add(&run->timeline, run->launched_usec, now_usec, memory == USAGE_UNKNOWN ? 0 : memory,
+                run->usage.cpu_usec == USAGE_UNKNOWN ? 0 : run->usage.cpu_usec);
+}
+
+void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
+        (void)watch_look(run);
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                (void)watch_exactly(run);
+        sample_kill(run, by_kernel, now_usec);
+        wait_for_empty(s, run);
+        enforce_begin(run, d->reason, d->detail, by_kernel, clock_realtime_usec());
+}
+
+static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
+        act_begin(s, run, d, false, now_usec);
+        (void)enforce_term(run, clock_realtime_usec(), now_usec);
+        if (run->kill.term_processes == 0 && run->pid != 0 && enforce_is_empty(run)) {
+                enforce_withdraw(run); /* it was over before a signal reached anyone */
+                return;
+        }
+        run->phase = PHASE_GRACE;
+        log_kill(run, "TERM");
+        act_tell_inner(s, run);
+}
+
+static void act_kill(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
+        if (!run_has_kill(run))
+                act_begin(s, run, d, by_kernel, now_usec);
+        (void)enforce_kill(run, clock_realtime_usec());
+        run->phase = PHASE_KILLING;
+        run->n_retries = 0;
+        life_retry_later(run, now_usec);
+        log_kill(run, by_kernel ? "killed by the kernel" : "KILL");
+        act_tell_inner(s, run);
+}
+
+static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
+        _cleanup_(process_list_deinit) ProcessList alive = { 0 };
+
+        if (enforce_is_empty(run))
+                return;
+        wait_for_empty(s, run);
+        if (run->settle_usec == 0)
+                run->settle_usec = now_usec + SETTLE_USEC;
+        if (now_usec < run->settle_usec && enforce_list(run, &alive) == 0 && alive.count == 0) {
+                run->next_retry_usec = run->settle_usec; /* all on their way out, or in the middle of an exec */
+                return;
+        }
+        run->next_retry_usec = USEC_INFINITY;
+        act_term(s, run, d, now_usec);
+}
+
+static void act_outer(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
+        act_begin(s, run, d, false, now_usec);
+        run->phase = PHASE_KILLING; /* the outer run's signals and kill reach it; ours only if it stays */
+        run->n_retries = 4;
+        life_retry_later(run, now_usec);
+        act_tell_inner(s, run);
+}
+
+void act_decide(Supervisor *s, Run *run, uint64_t now_usec) {
+        Situation situation = run_situation(run, now_usec);
+        Decision d = decide(&situation);
+
+        switch (d.action) {
+        case ACTION_TERM:
+                act_term(s, run, &d, now_usec);
+                break;
+        case ACTION_KILL:
+                act_kill(s, run, &d, false, now_usec);
+                break;
+        case ACTION_KERNEL:
+                act_kill(s, run, &d, true, now_usec);
+                break;
+        case ACTION_LEFTOVERS:
+                act_leftovers(s, run, &d, now_usec);
+                break;
+        case ACTION_OUTER:
+                act_outer(s, run, &d, now_usec);
+                break;
+        default:
+                break;
+        }
+}
