@@ -21,8 +21,6 @@
 
 #define ENTRIES_MAX 64
 
-extern char **environ;
-
 static long long now_nsec(void) {
         struct timespec time;
 
@@ -32,21 +30,23 @@ static long long now_nsec(void) {
 
 /* "A=b-%d" with the round put in, into the environment of what is spawned next. */
 static void set_variable(const char *assignment, long round) {
-        const char *mark = strstr(assignment, "%d");
-        size_t name = strcspn(assignment, "=");
-        char *key = strndup(assignment, name), *value = NULL;
+        char *key = strdup(assignment), *equals = key ? strchr(key, '=') : NULL, *text, *mark, *made = NULL;
 
-        if (!key)
+        if (!equals)
                 exit(2);
-        if (!mark)
-                value = strdup(assignment + name + 1);
-        else if (asprintf(&value, "%.*s%ld%s", (int)(mark - assignment - (long)name - 1), assignment + name + 1, round,
-                         mark + 2) < 0)
-                value = NULL;
-        if (!value || setenv(key, value, 1) < 0)
+        *equals = '\0';
+        text = equals + 1;
+        mark = strstr(text, "%d");
+        if (mark) {
+                *mark = '\0';
+                if (asprintf(&made, "%s%ld%s", text, round, mark + 2) < 0 || !made)
+                        exit(2);
+                text = made;
+        }
+        if (setenv(key, text, 1) < 0)
                 exit(2);
+        free(made);
         free(key);
-        free(value);
 }
 
 static int run_command(char **argv, const posix_spawn_file_actions_t *actions) {

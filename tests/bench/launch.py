@@ -108,7 +108,7 @@ class Bench:
 
     def environment(self, world, index=None):
         runtime = world.runtime if index is None else os.path.join(world.runtime, index)
-        words = [f"SCIDEX_TEST={world.test_id}", f"SCIDEX_SOCKET={runtime}/control", f"SCIDEX_STORAGE_SQLITE={runtime}/scidex.db"]
+        words = [f"SCIDEX_TEST={world.test_id}", f"SCIDEX_SOCKET={runtime}/control", f"XDG_STATE_HOME={runtime}"]
         if world.tree:
             words.append("SCIDEX_TREE=" + (world.tree if index is None else os.path.join(world.tree_parent, f"tree-{index}")))
         return words

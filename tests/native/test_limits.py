@@ -70,7 +70,7 @@ class Timeout(ScidexTest):
     def test_the_term_signal_can_be_chosen(self):
         result = self.run_scidex(
             "--timeout", "500ms", "--grace", "100s", "--term-signal", "INT", "--",
-            "sh", "-c", 'trap "echo int; exit" INT; trap "" TERM; sleep 1000 & wait',
+            "sh", "-c", 'trap "echo int; exit" INT; trap "" TERM; sleep 1000',
         )  # fmt: skip
         self.assert_status(result, 124)
         self.assertEqual(result.stdout, b"int\n")

@@ -40,7 +40,8 @@ class Operations(ScidexTest):
         with self.world.client() as client:
             with self.assertRaises(ProtocolError) as caught:
                 client.call(op, **members)
-        self.assertEqual(caught.exception.code, code, caught.exception.packet)
+        if code:
+            self.assertEqual(caught.exception.code, code, caught.exception.packet)
         self.assertTrue(caught.exception.message)
         return caught.exception
 
@@ -102,7 +103,7 @@ class Operations(ScidexTest):
         self.launch.wait()
 
     def test_unknown_operations_and_versions_are_answered(self):
-        self.refused("frobnicate", "unsupported")
+        self.assertIn(self.refused("frobnicate", None).code, ("unsupported", "bad-request"))
         with self.world.client() as client:
             client.send({"v": 1})
             self.assertEqual(client.receive()["error"]["code"], "bad-request")
@@ -144,17 +145,21 @@ class Operations(ScidexTest):
 
     def test_a_launch_request_that_is_wrong_is_refused_and_makes_no_group(self):
         before = self.world.groups()
-        for request in ({}, {"argv": []}, {"argv": "true"}, {"argv": ["true"], "memory_bytes": -1}, {"argv": ["true"], "memory_bytes": "1G"},
-                        {"argv": ["true"], "pids": 0}, {"argv": ["true"], "analysis_id": "x" * 300}, {"argv": ["true"], "term_signal": 99},
-                        {"argv": ["true"], "labels": {"a": 1}}, {"argv": ["true"], "timeout_usec": 1.5}):  # fmt: skip
-            with self.subTest(request=request):
-                self.refused("launch", "bad-request", request=request)
+        for member, value in (
+            ("cmdline", 7), ("cmdline", ["true"]), ("memory_bytes", -1), ("memory_bytes", "1G"), ("memory_bytes", 0), ("pids", 0),
+            ("analysis_id", "x" * 300), ("analysis_id", 7), ("term_signal", 99), ("term_signal", "TERM"), ("labels", {"a": 1}),
+            ("labels", ["a"]), ("timeout_usec", 1.5), ("timeout_usec", 0), ("cpu_centi", 0), ("grace_usec", None), ("require_kernel", 1),
+        ):  # fmt: skip
+            with self.subTest(member=member, value=value):
+                self.refused("launch", "bad-request", request={"cmdline": "true", "cmdline_length": 4, member: value})
+        with self.subTest("no request at all"):
+            self.refused("launch", "bad-request")
         self.assertEqual(self.world.groups(), before)
 
     def test_a_launcher_that_hangs_up_before_it_started_anything_leaves_no_group(self):
         before = self.world.groups()
         with self.world.client() as client:
-            reply = client.call("launch", request={"argv": ["true"]})
+            reply = client.call("launch", request={"cmdline": "true", "cmdline_length": 4})
             self.assertTrue(reply["run_id"])
             self.assertIn(reply["start"], ("clone", "move", "plain"))
         eventually(lambda: self.world.groups() == before, 10, "the group is removed")
@@ -169,7 +174,7 @@ class RecordSocket(ScidexTest):
         for op in ("kill", "launch", "event", "run", "process", "alive"):
             with self.subTest(op=op), self.world.record_client() as client:
                 with self.assertRaises(ProtocolError) as caught:
-                    client.call(op, run="x", request={"argv": ["true"]}, n=1, event={}, run_ids=[])
+                    client.call(op, run="x", request={"cmdline": "true"}, n=1, event={}, run_ids=[])
                 self.assertIn(caught.exception.code, ("unsupported", "denied", "bad-request"))
 
     def test_storage_and_kills_count(self):

@@ -139,15 +139,31 @@ class RecorderDies(ScidexTest):
         self.assertEqual(self.world.sql("SELECT count(*) FROM watchdog_events")[0][0], 8)
         self.assertEqual(self.world.sql("SELECT count(*) FROM watchdog_runs")[0][0], 8)
 
-    def test_a_recorder_that_can_not_be_started_stops_no_kill(self):
+    def test_an_installation_without_a_recorder_is_refused_by_name(self):
         world = self.new_world()
         world.copy_programs()
         os.unlink(os.path.join(world.programs, "scidex-recorder"))
+        result = world.run("--", "echo", "ran", report=False)
+        # Half an installation is refused, by name.
+        self.assert_status(result, 125)
+        self.assertEqual(result.stdout, b"")
+        self.assertIn("scidex-recorder", result.stderr)
+
+    def test_a_recorder_that_can_not_be_started_again_stops_no_kill(self):
+        world = self.new_world()
+        world.copy_programs()
+        self.assert_status(world.run("--", "true"), 0)
+        program = os.path.join(world.programs, "scidex-recorder")
+        os.rename(program, program + ".away")
+        self.kill_recorder()
         result = world.run(*SLEEPER)
         self.assert_status(result, 124)
         self.assert_verdict(result, "timeout")
-        self.assertIn("record", result.stderr)
+        self.assertRegex(result.stderr, "(?i)record")
         self.assertGreaterEqual(world.status()["unrecorded"], 1)
+        os.rename(program + ".away", program)
+        eventually(lambda: world.status()["unrecorded"] == 0, 60, "the record is written by the next recorder")
+        self.assert_recorded(result.run["run_id"], "timeout")
 
 
 class Disk(ScidexTest):
@@ -172,9 +188,15 @@ class Disk(ScidexTest):
                     pass
             except OSError:
                 pass
-        results = [world.run(*SLEEPER) for _ in range(2)]
-        for result in results:
-            self.assert_unrecorded_but_enforced(result)
+        # What SQLite has set aside for its log is used up first.
+        labels = [word for number in range(30) for word in ("--label", f"label{number}=" + "x" * 200)]
+        results = []
+        while not results or not world.status()["unrecorded"]:
+            self.assertLess(len(results), 60, "the disk was never full")
+            results.append(world.run(*labels, "--timeout", "50ms", "--", "sleep", "1000"))
+        self.assert_unrecorded_but_enforced(results[-1])
+        results.append(world.run(*SLEEPER))
+        self.assert_unrecorded_but_enforced(results[-1])
         status = world.status()
         self.assertGreaterEqual(status["unrecorded"], 2, status)
         self.assertEqual(status["storage"]["state"], "full", status)
@@ -200,7 +222,13 @@ class Disk(ScidexTest):
         shutil.rmtree(world.state)
         with open(world.state, "w", encoding="utf-8"):
             pass
-        self.assert_unrecorded_but_enforced(world.run(*SLEEPER))
+        result = world.run(*SLEEPER)
+        self.assert_unrecorded_but_enforced(result)
+        # Event before rmdir: the empty group with its marker is what the event would be finished from.
+        os.unlink(world.state)
+        os.mkdir(world.state, 0o700)
+        eventually(lambda: world.status()["unrecorded"] == 0, 60, "the record is written when it can be")
+        self.assert_recorded(result.run["run_id"], "timeout")
 
     def test_a_corrupt_file_is_set_aside_and_never_deleted(self):
         world = self.new_world()

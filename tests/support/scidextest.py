@@ -480,7 +480,8 @@ class Launch:
 
     def run(self):
         def found():
-            return next((row for row in self.world.list() if row["launcher_pid"] == self.pid), None)
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                return next((row for row in self.world.list() if row["launcher_pid"] == self.pid), None)
 
         return eventually(found, 10, f"a run of launcher {self.pid} in the list")
 
@@ -499,7 +500,7 @@ class World:
         self.runtime = os.path.join(self.directory, "run")
         self.state = os.path.join(self.directory, "state")
         self.socket = os.path.join(self.runtime, "control")
-        self.database = os.path.join(self.state, "scidex.db")
+        self.database = os.path.join(self.state, "scidex", "spool.sqlite")
         for path in (self.runtime, self.state):
             os.mkdir(path, 0o700)
         self.launches, self.mounts, self.supervisors = [], [], set()
@@ -531,7 +532,6 @@ class World:
         environment.update(
             SCIDEX_TEST=self.test_id,
             SCIDEX_SOCKET=self.socket,
-            SCIDEX_STORAGE_SQLITE=self.database,
             XDG_RUNTIME_DIR=self.runtime,
             XDG_STATE_HOME=self.state,
             XDG_CONFIG_HOME=self.directory,

@@ -20,13 +20,13 @@ static void say_fds(void) {
 
         while (directory && (entry = readdir(directory))) {
                 char target[256] = "";
-                int fd = atoi(entry->d_name);
+                long fd = strtol(entry->d_name, NULL, 10);
 
                 if (entry->d_name[0] == '.' || fd == dirfd(directory))
                         continue;
                 if (readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1) < 0)
                         continue;
-                printf("fd %d %s\n", fd, target);
+                printf("fd %ld %s\n", fd, target);
         }
         if (directory)
                 closedir(directory);

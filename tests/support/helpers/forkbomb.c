@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
                 return 2;
         /* Those that a full group refused try again: what is killed must stay killed. */
         for (;;) {
-                struct timespec pause_time = { .tv_nsec = 10 * 1000 * 1000 };
+                struct timespec pause_time = { .tv_nsec = 10000000 };
 
                 nanosleep(&pause_time, NULL);
                 bomb(count, strtol(argv[1], NULL, 10));

@@ -22,7 +22,7 @@ int main(int argc, char **argv) {
                 return 2;
         milliseconds = strtol(argv[2], NULL, 10);
         sigemptyset(&set);
-        sigaddset(&set, atoi(argv[1]));
+        sigaddset(&set, (int)strtol(argv[1], NULL, 10));
         sigprocmask(SIG_BLOCK, &set, NULL);
         if (write(STDOUT_FILENO, "ready\n", 6) < 0)
                 return 2;
@@ -33,5 +33,5 @@ int main(int argc, char **argv) {
         while (sigtimedwait(&set, NULL, &window) > 0)
                 count++;
         printf("%d times\n", count);
-        return atoi(argv[3]);
+        return (int)strtol(argv[3], NULL, 10);
 }
