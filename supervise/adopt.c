@@ -181,6 +181,9 @@ int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret) 
 bool adopt_process_lives(pid_t pid, uint64_t start_ticks) {
         ProcessIdentity process;
 
-        return pid > 0 && process_identity(pid, &process) == 0 && process.start_ticks == start_ticks &&
-                process.state != 'Z' && process.state != 'X';
+        int r = pid > 0 ? process_identity(pid, &process) : -ESRCH;
+
+        if (r < 0)
+                return r != -ESRCH;
+        return process.start_ticks == start_ticks && process.state != 'Z' && process.state != 'X';
 }

@@ -26,5 +26,6 @@ enum {
  */
 int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret);
 
-/* Whether pid with these start ticks still lives. */
+/* Whether pid with these start ticks still lives; true also where that can't be told (no memory, no fd): nothing is
+ * killed on a guess. */
 bool adopt_process_lives(pid_t pid, uint64_t start_ticks);

@@ -28,10 +28,12 @@ static int adopt_one(int parent_fd, const char *name, void *userdata);
 
 /* The process itself: alive, gone, or (never reported) unknown. */
 static void adopt_main(Supervisor *s, Run *run) {
-        bool lives = run->pid != 0 && adopt_process_lives(run->pid, run->start_ticks);
         Phase phase = run->phase;
-        int pidfd = lives ? pidfd_open_pid(run->pid) : -EBADF;
+        int pidfd = run->pid != 0 ? pidfd_open_pid(run->pid) : -EBADF;
 
+        /* The pidfd first: what is found to live afterwards is what it stands for. */
+        if (pidfd >= 0 && !adopt_process_lives(run->pid, run->start_ticks))
+                pidfd = close_fd(pidfd);
         if (run->pid != 0)
                 life_main_is(s, run, pidfd);
         run->phase = phase;

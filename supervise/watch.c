@@ -147,6 +147,8 @@ int watch_memory(Run *run, uint64_t now_usec) {
         Sum sum = { 0 };
         int r = enforce_each_process(run, add_rss, &sum);
 
+        w->next_look_usec =
+                now_usec + WATCH_NEAR_USEC; /* also if this one fails: the timer must not stand in the past */
         if (r != 0)
                 return r;
         w->rss_bytes = sum.rss;
@@ -202,6 +204,7 @@ int watch_stall_step(Run *run, uint64_t now_usec) {
         bool max_grew;
         int r = usage_read_pressure(run->group.fd, &run->usage);
 
+        w->stall_next_usec = now_usec + stall_step_usec(run);
         if (r == 0)
                 r = usage_read_sample(run->group.fd, &run->usage);
         if (r == 0)
@@ -223,6 +226,5 @@ int watch_stall_step(Run *run, uint64_t now_usec) {
                 w->stall_usec = usec_sub(w->stall_totals[WATCH_STALL_STEPS], w->stall_totals[0]);
                 w->stall_window_usec = WATCH_STALL_STEPS * stall_step_usec(run);
         }
-        w->stall_next_usec = now_usec + stall_step_usec(run);
         return 0;
 }
