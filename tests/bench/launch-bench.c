@@ -53,6 +53,8 @@ static int run_command(char **argv, const posix_spawn_file_actions_t *actions) {
         pid_t pid;
         int status, r;
 
+        if (!argv[0])
+                exit(2);
         r = posix_spawnp(&pid, argv[0], actions, NULL, argv, environ);
         if (r != 0) {
                 fprintf(stderr, "launch-bench: %s: %s\n", argv[0], strerror(r));
