@@ -30,8 +30,13 @@ static void body_tell_both(int out) {
         body_tell_term(out);
 }
 
+static Scratch *need(void **state) {
+        need_pidfd_open();
+        return scratch_need(state);
+}
+
 static void each_process_gets_the_signal_once(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         _cleanup_(group_deinit) Group below = GROUP_NONE;
         Child here, there;
         size_t reached;
@@ -62,7 +67,7 @@ static void an_empty_group_is_success_with_nobody_reached(void **state) {
 }
 
 static void a_stopped_process_sees_the_signal(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         Child child = child_start(&scratch->group, body_pause);
         size_t reached;
         int status;
@@ -76,7 +81,7 @@ static void a_stopped_process_sees_the_signal(void **state) {
 }
 
 static void a_stop_is_not_undone_at_once(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         Child child = child_start(&scratch->group, body_tell_both);
         size_t reached;
         int status;
@@ -90,7 +95,7 @@ static void a_stop_is_not_undone_at_once(void **state) {
 }
 
 static void a_frozen_sub_group_is_thawed_to_see_it(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         _cleanup_(group_deinit) Group below = GROUP_NONE;
         Child child;
         size_t reached;
@@ -108,7 +113,7 @@ static void a_frozen_sub_group_is_thawed_to_see_it(void **state) {
 }
 
 static void a_process_outside_is_not_hit(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         _cleanup_(group_deinit) Group one = GROUP_NONE, other = GROUP_NONE;
         Child inside, beside;
         size_t reached;
@@ -159,11 +164,11 @@ static void signal_crowd(Scratch *scratch, rlim_t fds) {
 }
 
 static void a_crowd_of_several_batches_is_reached(void **state) {
-        signal_crowd(scratch_need(state), 1024);
+        signal_crowd(need(state), 1024);
 }
 
 static void a_crowd_is_reached_with_hardly_an_fd_left(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         int highest = fcntl(0, F_DUPFD_CLOEXEC, 0);
 
         assert_true(highest >= 0);
@@ -173,7 +178,7 @@ static void a_crowd_is_reached_with_hardly_an_fd_left(void **state) {
 }
 
 static void what_refuses_does_not_keep_the_others(void **state) {
-        Scratch *scratch = scratch_need(state);
+        Scratch *scratch = need(state);
         size_t reached = 0;
 
         /* An invalid signal is refused by each process alike. */
