@@ -5,12 +5,15 @@
  * anything.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "supervise/enforce.h"
 #include "supervise/life.h"
 #include "supervise/watch.h"
 
-#define SETTLE_USEC (20 * USEC_PER_MSEC) /* what is on its way out gets this long before it counts as leftover */
+#define OUTER_EXTRA_USEC (500 * USEC_PER_MSEC) /* after the outer run's kill, which reaches the nested one by itself \
+                                                */
+#define SETTLE_USEC (20 * USEC_PER_MSEC)       /* what is on its way out gets this long before it counts as leftover */
 
 /* Tells nested runs that their outer run is being ended. */
 void act_tell_inner(Supervisor *s, Run *outer) {
@@ -20,7 +23,7 @@ void act_tell_inner(Supervisor *s, Run *outer) {
                 if (run->outer != outer || run->outer_reason != VERDICT_NONE)
                         continue;
                 run->outer_reason = outer->kill.reason;
-                (void)asprintf(&run->outer_detail, "outer %s: %s", uuid_short(&outer->id),
+                run->outer_detail = text_printf("outer %s: %s", uuid_short(&outer->id),
                         outer->kill.reason == VERDICT_ORPHAN ? "ended" : verdict_to_string(outer->kill.reason));
                 life_soon(s, run);
         }
@@ -61,8 +64,8 @@ void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint6
 static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
         act_begin(s, run, d, false, now_usec);
         (void)enforce_term(run, clock_realtime_usec(), now_usec);
-        if (run->kill.term_processes == 0 && run->pid != 0 && enforce_is_empty(run)) {
-                enforce_withdraw(run); /* it was over before a signal reached anyone */
+        if (run->kill.term_processes == 0 && (run->pid != 0 || run->launcher_gone) && enforce_is_empty(run)) {
+                enforce_withdraw(run); /* it was over, or never begun, before a signal reached anyone */
                 return;
         }
         run->phase = PHASE_GRACE;
@@ -93,15 +96,20 @@ static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t n
                 run->next_retry_usec = run->settle_usec; /* all on their way out, or in the middle of an exec */
                 return;
         }
-        run->next_retry_usec = USEC_INFINITY;
         act_term(s, run, d, now_usec);
 }
 
+/* The outer run's signals and kill reach it, and its grace is the outer one's; ours come only if it stays. */
 static void act_outer(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
         act_begin(s, run, d, false, now_usec);
-        run->phase = PHASE_KILLING; /* the outer run's signals and kill reach it; ours only if it stays */
-        run->n_retries = 4;
-        life_retry_later(run, now_usec);
+        if (run->outer->phase == PHASE_GRACE) {
+                run->phase = PHASE_GRACE;
+                run->kill.grace_end_usec = usec_add(run->outer->kill.grace_end_usec, OUTER_EXTRA_USEC);
+        } else {
+                run->phase = PHASE_KILLING;
+                run->n_retries = 4;
+                life_retry_later(run, now_usec);
+        }
         act_tell_inner(s, run);
 }
 

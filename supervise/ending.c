@@ -1,15 +1,18 @@
 /*
  * The end of a run: from the empty group to the last word.
  *
- * Called by life_look().  The hard thing is the order: verdict, event committed, group removed, launcher told, row
- * written; each step may have to wait, and life_look() comes back here until nothing is owed any more.
+ * Called by life_look().  The hard thing is the order: verdict, event committed, group removed, row sent, launcher
+ * told; each step may have to wait, and life_look() comes back here until nothing is owed any more.
  */
 #include "base/clock.h"
 #include "base/log.h"
 #include "supervise/enforce.h"
 #include "supervise/life.h"
 #include "supervise/watch.h"
+#include <string.h>
 
+#define REMOVE_TRIES     2 /* then the launcher is told all the same: the group is empty, if not removed */
+#define ROW_TRIES        8 /* of a row that there is no memory for */
 #define RECORD_WAIT_USEC (5 * USEC_PER_SEC) /* then the launcher is told, with recorded: false */
 
 void ending_remove(Supervisor *s, Run *run) {
@@ -47,38 +50,81 @@ static void settle_verdict(Run *run) {
                 run->verdict_detail ? run->verdict_detail : "");
 }
 
+/* The event, until it is committed. Returns true then, or when there is none; in the end the launcher is told without.
+ */
+static bool settle_event(Supervisor *s, Run *run, uint64_t now_usec) {
+        _cleanup_(json_decrefp) json_t *event = NULL;
+
+        if (!run_has_kill(run) || run->kill.committed)
+                return true;
+        event = record_event(&s->record_host, run, now_usec);
+        if (!run->kill.sent) {
+                run->kill.sent =
+                        recorder_send(s->recorder, "event", "event", json_incref(event), run->kill.event_id.text) == 0;
+                if (!run->kill.sent)
+                        life_retry_later(run, now_usec);
+                if (!run->replied && run->reply_by_usec == USEC_INFINITY)
+                        run->reply_by_usec = usec_add(now_usec, RECORD_WAIT_USEC);
+        }
+        if (now_usec >= run->reply_by_usec) {
+                run->reply_by_usec = USEC_INFINITY;
+                serve_reply_end(s, run, event, false);
+        }
+        return false;
+}
+
+/* Sends the row. Returns false when it is to be tried again. */
+static bool settle_row(Supervisor *s, Run *run, uint64_t now_usec) {
+        Phase phase = run->phase;
+        int r;
+
+        if (run->row_sent)
+                return true;
+        run->phase = PHASE_ENDED; /* as the row says it */
+        r = recorder_send(s->recorder, "run", "run", record_run(&s->record_host, run, now_usec), run->id.text);
+        run->phase = phase;
+        if (r == -ENOMEM && run->n_retries <= ROW_TRIES) {
+                life_retry_later(run, now_usec);
+                return false;
+        }
+        run->row_sent = true;
+        run->row_lost = r < 0;
+        return true;
+}
+
+/* A process can have come since the group was empty: its launcher stood still between the launch and the start. */
+static void remove_later(Run *run, int r, uint64_t now_usec) {
+        if (r == GROUP_E_BUSY && !enforce_is_empty(run))
+                (void)group_kill(&run->group);
+        if (run->n_retries == LIFE_MANY_TRIES)
+                log_run(LOG_LEVEL_ERROR, run->id.text, run->request.analysis_id,
+                        "its group can't be removed: %s; still trying", r < 0 ? strerror(-r) : "busy");
+        life_retry_later(run, now_usec);
+}
+
 /* Everything that is owed once a run is over. Returns true when nothing is. */
 bool ending_settle(Supervisor *s, Run *run, uint64_t now_usec) {
         _cleanup_(json_decrefp) json_t *event = NULL;
+        int r;
 
         settle_verdict(run);
-        if (run_has_kill(run)) {
-                event = record_event(&s->record_host, run, now_usec);
-                if (!run->kill.sent) {
-                        run->kill.sent = recorder_send(s->recorder, "event", "event", json_incref(event),
-                                                 run->kill.event_id.text) == 0;
-                        run->reply_by_usec = usec_add(now_usec, RECORD_WAIT_USEC);
-                }
-                if (!run->kill.committed && now_usec < run->reply_by_usec)
+        if (!settle_event(s, run, now_usec))
+                return false;
+        run->reply_by_usec = USEC_INFINITY;
+        r = enforce_remove(run);
+        if (r != 0) {
+                remove_later(run, r, now_usec);
+                if (run->n_retries <= REMOVE_TRIES)
                         return false;
-                run->reply_by_usec = USEC_INFINITY;
         }
-        if (run_has_kill(run) && !run->kill.committed) {
-                serve_reply_end(s, run, event, false);
+        if (!settle_row(s, run, now_usec))
                 return false;
-        }
-        if (enforce_remove(run) == GROUP_E_BUSY) {
-                life_retry_later(run, now_usec);
-                if (run->n_retries > 2)
-                        serve_reply_end(s, run, event, true);
+        if (run_has_kill(run))
+                event = record_event(&s->record_host, run, now_usec);
+        serve_reply_end(s, run, event, !run->row_lost);
+        if (r != 0)
                 return false;
-        }
         run->phase = PHASE_ENDED;
-        serve_reply_end(s, run, event, true);
-        if (!run->row_sent)
-                (void)recorder_send(
-                        s->recorder, "run", "run", record_run(&s->record_host, run, now_usec), run->id.text);
-        run->row_sent = true;
         serve_tell_waiting(s, run);
         return true;
 }

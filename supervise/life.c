@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
-#define UNKILLABLE_TRIES 9                    /* about 10 s of kills: say that it does not die (D state), go on */
 #define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -68,8 +67,8 @@ void life_retry_later(Run *run, uint64_t now_usec) {
 static bool is_over(const Run *run) {
         if (run->phase == PHASE_STARTING && !run->main_exited && !run->launcher_gone)
                 return false;
-        if (run->pidfd >= 0 && !run->main_exited && run->phase < PHASE_GRACE)
-                return false;
+        if (run->pidfd >= 0 && !run->main_exited && (run->phase < PHASE_GRACE || !pidfd_ended(run->pidfd)))
+                return false; /* also where it has left its group */
         return enforce_is_empty(run);
 }
 
@@ -77,7 +76,7 @@ static void kill_again(Supervisor *s, Run *run, uint64_t now_usec) {
         if (run->phase != PHASE_KILLING || now_usec < run->next_retry_usec)
                 return;
         (void)enforce_kill(run, clock_realtime_usec());
-        if (run->n_retries == UNKILLABLE_TRIES)
+        if (run->n_retries == LIFE_MANY_TRIES)
                 log_run(LOG_LEVEL_ERROR, run->id.text, run->request.analysis_id,
                         "does not die: its processes are in an uninterruptible wait; still trying");
         life_retry_later(run, now_usec);
@@ -87,8 +86,8 @@ void life_look(Supervisor *s, Run *run) {
         uint64_t now_usec = clock_boottime_usec();
         bool max_grew;
 
-        if (run->next_retry_usec == 0)
-                run->next_retry_usec = run->phase == PHASE_KILLING ? now_usec + RETRY_MAX_USEC : USEC_INFINITY;
+        if (run->next_retry_usec <= now_usec && run->phase != PHASE_KILLING)
+                run->next_retry_usec = USEC_INFINITY; /* this is the try; who needs another says so */
         if (run_lives(run)) {
                 (void)watch_oom(run, &max_grew);
                 act_decide(s, run, now_usec);
@@ -194,12 +193,12 @@ static int on_launcher(sd_event_source *source, int fd, uint32_t revents, void *
 }
 
 void life_watch_launcher(Supervisor *s, Run *run) {
+        run->launcher_pidfd = close_fd(run->launcher_pidfd);
         run->launcher_pidfd = pidfd_open_pid(run->launcher_pid);
-        if (run->launcher_pidfd < 0 || !adopt_process_lives(run->launcher_pid, run->launcher_start_ticks)) {
+        if (run->launcher_pidfd == -ESRCH || !adopt_process_lives(run->launcher_pid, run->launcher_start_ticks))
                 run->launcher_gone = true;
-                return;
-        }
-        (void)sd_event_add_io(s->event, &run->launcher_source, run->launcher_pidfd, EPOLLIN, on_launcher, run);
+        else if (run->launcher_pidfd >= 0) /* else the tick tries again */
+                (void)sd_event_add_io(s->event, &run->launcher_source, run->launcher_pidfd, EPOLLIN, on_launcher, run);
 }
 
 void life_recorded(Supervisor *s, const char *event_id) {
@@ -227,10 +226,22 @@ int life_add(Supervisor *s, Run *run) {
         return 0;
 }
 
+/* What could not be had for want of memory or fds. */
+static void mend(Supervisor *s, Run *run) {
+        if (!run->timer)
+                life_arm(s, run);
+        if (!run->client && !run->launcher_gone && !run->launcher_source) {
+                life_watch_launcher(s, run);
+                if (run->launcher_gone)
+                        life_soon(s, run);
+        }
+}
+
 void life_tick(Supervisor *s, uint64_t now_usec) {
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link) {
+                mend(s, run);
                 if (run->phase == PHASE_STARTING || !run_lives(run) || now_usec < run->timeline.next_usec)
                         continue;
                 watch_sample(run, now_usec);

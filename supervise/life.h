@@ -7,6 +7,8 @@
 #define LIFE_STATUS_WAIT_USEC \
         USEC_PER_SEC /* for the exit status of a killed run, from a launcher that may be stopped */
 
+#define LIFE_MANY_TRIES 9 /* about 10 s of kills or rmdirs: say that it does not work, go on */
+
 /* Kill, rmdir: the next try, later each time. */
 void life_retry_later(Run *run, uint64_t now_usec);
 

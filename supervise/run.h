@@ -120,7 +120,7 @@ struct Run {
         bool reply_owed;      /* the launcher waits for the end */
         bool replied;
         bool announced; /* its row in watchdog_processes is sent */
-        bool row_sent;
+        bool row_sent, row_lost; /* tried; the recorder's queue could not take it */
         uint64_t reply_by_usec; /* BOOTTIME: the launcher is told then even if the record is not written */
 };
 

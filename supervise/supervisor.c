@@ -35,11 +35,12 @@ void supervisor_arm_tick(Supervisor *s) {
 
         if (next == USEC_INFINITY || next >= s->tick_usec)
                 return;
-        s->tick_usec = next;
         if (!s->tick) {
-                (void)sd_event_add_time(s->event, &s->tick, CLOCK_BOOTTIME, next, TICK_ACCURACY_USEC, on_tick, s);
+                if (sd_event_add_time(s->event, &s->tick, CLOCK_BOOTTIME, next, TICK_ACCURACY_USEC, on_tick, s) >= 0)
+                        s->tick_usec = next;
                 return;
         }
+        s->tick_usec = next;
         (void)sd_event_source_set_time(s->tick, next);
         (void)sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
 }
