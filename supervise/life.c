@@ -82,6 +82,25 @@ static void kill_again(Supervisor *s, Run *run, uint64_t now_usec) {
         life_retry_later(run, now_usec);
 }
 
+/* Looks at the runs that this one lies within, from the outside in: their end explains what happens to it. */
+static void look_around(Supervisor *s, Run *run) {
+        Run *outers[16];
+        size_t n = 0;
+
+        for (Run *outer = run->outer; outer && n < ELEMENTSOF(outers); outer = outer->outer)
+                outers[n++] = outer;
+        while (n > 0)
+                if (run_lives(outers[--n]))
+                        life_look(s, outers[n]);
+}
+
+/* Killed by the kernel, and not for its own limit. */
+static bool is_killed_from_outside(const Run *run, uint64_t now_usec) {
+        Situation situation = run_situation(run, now_usec);
+
+        return situation.own_oom == 0 && situation.local_oom_kill > 0 && situation.outer_reason == VERDICT_NONE;
+}
+
 void life_look(Supervisor *s, Run *run) {
         uint64_t now_usec = clock_boottime_usec();
         bool max_grew;
@@ -90,6 +109,8 @@ void life_look(Supervisor *s, Run *run) {
                 run->next_retry_usec = USEC_INFINITY; /* this is the try; who needs another says so */
         if (run_lives(run)) {
                 (void)watch_oom(run, &max_grew);
+                if (run->outer && is_killed_from_outside(run, now_usec))
+                        look_around(s, run);
                 act_decide(s, run, now_usec);
                 kill_again(s, run, now_usec);
                 if (is_over(run))
@@ -170,16 +191,8 @@ void life_main_is(Supervisor *s, Run *run, int pidfd) {
 }
 
 void life_launcher_gone(Supervisor *s, Run *run) {
-        Run *outers[16];
-        size_t n = 0;
-
         run->launcher_gone = true;
-        /* An outer run's end takes the launcher of a nested one along: look at it first, from the outside in. */
-        for (Run *outer = run->outer; outer && n < ELEMENTSOF(outers); outer = outer->outer)
-                outers[n++] = outer;
-        while (n > 0)
-                if (run_lives(outers[--n]))
-                        life_look(s, outers[n]);
+        look_around(s, run); /* an outer run's end takes the launcher of a nested one along */
         life_look(s, run);
 }
 

@@ -11,14 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIST_ROWS_PER_TURN 16
+#define LIST_ROWS_PER_TURN 3 /* and the end: of the greatest length, they still fit a client's queue */
 #define SELECTOR_MIN       4
+#define OP_SHOWN_MAX       64 /* an unknown one is repeated in the refusal, unless it would burst it */
 
 void serve_answer(const Request *q, json_t *reply) {
         _cleanup_(json_decrefp) json_t *owned = reply;
 
-        if (owned)
-                (void)client_send(q->session->client, owned, NULL, 0);
+        /* No memory, or too long: the end of the connection is an answer too, silence would not be. */
+        if (!owned || client_send(q->session->client, owned, NULL, 0) < 0)
+                client_close(q->session->client);
 }
 
 void serve_refuse(const Request *q, const char *code, const char *message, const char *detail, const char *hint) {
@@ -139,22 +141,30 @@ static json_t *fresh_run(const Request *q, Run *run) {
         if (run_lives(run)) {
                 if (run_is_grouped(run))
                         (void)usage_read(run->group.fd, &run->usage);
-                (void)process_comm(run->pid, run->comm);
+                if (run->pid > 0 && !run->main_exited)
+                        (void)process_comm(run->pid, run->comm);
         }
         return record_run(&q->s->record_host, run, clock_boottime_usec());
 }
 
+/* Whether row is whole, made to fit a packet. */
+static bool row_fits(json_t *row) {
+        return row && message_fit(row, MESSAGE_MAX_BYTES - MESSAGE_ENVELOPE_BYTES) == 0;
+}
+
 static void handle_show(const Request *q) {
         Run *run = select_one(q);
-        json_t *reply, *object;
+        _cleanup_(json_decrefp) json_t *reply = NULL, *object = NULL;
 
         if (!run)
                 return;
         reply = message_reply(q->op);
         object = fresh_run(q, run);
         (void)json_object_set_new(object, "timeline", timeline_to_json(&run->timeline));
-        (void)json_object_set_new(reply, "run", object);
-        serve_answer(q, reply);
+        if (!row_fits(object) || json_object_set(reply, "run", object) < 0)
+                client_close(q->session->client);
+        else
+                serve_answer(q, json_incref(reply));
 }
 
 static void handle_wait(const Request *q) {
@@ -170,12 +180,14 @@ static void list_more(Supervisor *s, Session *session) {
 
         for (size_t i = 0; i < LIST_ROWS_PER_TURN && session->next_id < session->n_ids; session->next_id++) {
                 Run *run = restart_find(s, session->ids[session->next_id].text);
-                json_t *row;
+                _cleanup_(json_decrefp) json_t *row = NULL;
 
                 if (!run)
                         continue;
-                row = json_pack("{s:i, s:s, s:o}", "v", MESSAGE_VERSION, "re", "list", "row", fresh_run(&q, run));
-                serve_answer(&q, row);
+                row = fresh_run(&q, run);
+                serve_answer(&q,
+                        row_fits(row) ? json_pack("{s:i, s:s, s:O}", "v", MESSAGE_VERSION, "re", "list", "row", row)
+                                      : NULL);
                 session->n_sent++;
                 i++;
         }
@@ -236,7 +248,7 @@ static void handle_status(const Request *q) {
         char at[CLOCK_RFC3339_MAX];
 
         (void)json_object_set_new(reply, "status",
-                json_pack("{s:s, s:i, s:i, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
+                json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
                         SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
                         s->options.private_mode ? "private" : "system", "started_at",
                         clock_format_rfc3339(at, s->started_at), "tree", tree_object(s), "enforcement",
@@ -294,7 +306,8 @@ static void on_request(Client *client, Message *message, void *userdata) {
         for (size_t i = 0; i < ELEMENTSOF(operations); i++)
                 if (strcmp(operations[i].op, q.op) == 0)
                         return operations[i].handle(&q);
-        serve_refuse(&q, "bad-request", "unknown operation", q.op, "See docs/protocol.md.");
+        serve_refuse(&q, "bad-request", "unknown operation", strlen(q.op) <= OP_SHOWN_MAX ? q.op : NULL,
+                "See docs/protocol.md.");
 }
 
 static void on_closed(Client *client, void *userdata) {
@@ -310,7 +323,13 @@ static void on_closed(Client *client, void *userdata) {
         free(session);
         if (run) {
                 run->client = NULL;
-                life_launcher_gone(s, run);
+                /* Dropped by us it may live and come back; before the start it does not. */
+                if (!client_hung_up(client) && run->phase != PHASE_STARTING)
+                        life_watch_launcher(s, run);
+                else
+                        run->launcher_gone = true;
+                if (run->launcher_gone)
+                        life_launcher_gone(s, run);
         }
         supervisor_check_idle(s);
 }
@@ -325,16 +344,20 @@ static void on_more(Client *client, void *userdata) {
 const ServerHandlers serve_handlers = { .request = on_request, .closed = on_closed, .more = on_more };
 
 void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded) {
-        _cleanup_(json_decrefp) json_t *reply = NULL;
+        _cleanup_(json_decrefp) json_t *reply = NULL, *object = NULL, *brief = NULL;
 
         if (run->replied || !run->reply_owed || !run->client)
                 return;
-        reply = message_reply("exited");
-        (void)json_object_set_new(reply, "run", record_run(&s->record_host, run, clock_boottime_usec()));
-        (void)json_object_set_new(reply, "event", event ? record_event_brief(event) : json_null());
-        (void)json_object_set_new(reply, "recorded", json_boolean(recorded));
-        (void)client_send(run->client, reply, NULL, 0);
         run->replied = true;
+        reply = message_reply("exited");
+        object = record_run(&s->record_host, run, clock_boottime_usec());
+        brief = event ? record_event_brief(event) : json_null();
+        if (!object || !brief || message_fit(object, MESSAGE_MAX_BYTES / 2 - MESSAGE_ENVELOPE_BYTES) < 0 ||
+                (event && message_fit(brief, MESSAGE_MAX_BYTES / 2 - MESSAGE_ENVELOPE_BYTES) < 0) ||
+                json_object_set(reply, "run", object) < 0 || json_object_set(reply, "event", brief) < 0 ||
+                json_object_set_new(reply, "recorded", json_boolean(recorded)) < 0 ||
+                client_send(run->client, reply, NULL, 0) < 0)
+                client_close(run->client); /* it comes back, and is told by us or by the record */
 }
 
 void serve_tell_waiting(Supervisor *s, const Run *run) {
@@ -342,13 +365,15 @@ void serve_tell_waiting(Supervisor *s, const Run *run) {
 
         LIST_FOREACH(session, &s->sessions, link) {
                 Request q = { .s = s, .session = session, .op = "wait" };
-                json_t *reply;
+                _cleanup_(json_decrefp) json_t *reply = NULL, *object = NULL;
 
                 if (strcmp(session->waits_for.text, run->id.text) != 0)
                         continue;
                 reply = message_reply("wait");
-                (void)json_object_set_new(reply, "run", record_run(&s->record_host, run, clock_boottime_usec()));
-                serve_answer(&q, reply);
+                object = record_run(&s->record_host, run, clock_boottime_usec());
+                if (row_fits(object))
+                        (void)json_object_set(reply, "run", object);
+                serve_answer(&q, json_object_get(reply, "run") ? json_incref(reply) : NULL);
                 session->waits_for = (Uuid){ "" };
         }
 }

@@ -26,7 +26,8 @@ struct Supervisor {
         unsigned n_runs;
         LIST_HEAD(, Session) sessions;
         char boot_id[37];
-        char *host_name; /* owned */
+        char *host_name;   /* owned */
+        char *record_path; /* owned; of the record socket */
         RecordHost record_host;
         uint64_t started_at;
         bool has_handovers; /* some were found at the start: their files go when the row is committed */

@@ -144,15 +144,14 @@ static char *sentence(const char *what, int error, const TreeError *tree) {
 }
 
 static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
-        _cleanup_(freep) char *record_path = NULL;
         _cleanup_(close_fdp) int control = -EBADF;
         int r;
 
-        r = client_record_path(s->options.socket_path, &record_path);
+        r = client_record_path(s->options.socket_path, &s->record_path);
         if (r == 0)
                 r = server_listen(s->options.socket_path, 0600, &control);
         if (r == 0)
-                r = server_listen(record_path, 0600, ret_record);
+                r = server_listen(s->record_path, 0600, ret_record);
         if (r < 0)
                 return r;
         *ret_control = TAKE_FD(control);
@@ -248,12 +247,9 @@ int supervisor_run(Supervisor *s) {
         int r = sd_event_loop(s->event);
 
         if (r >= 0 && s->options.private_mode && s->n_runs == 0) {
-                _cleanup_(freep) char *record_path = NULL;
-
                 /* Unlinked before the sockets close, so that a launcher finds no socket rather than a dead one. */
                 (void)unlink(s->options.socket_path);
-                if (client_record_path(s->options.socket_path, &record_path) == 0)
-                        (void)unlink(record_path);
+                (void)unlink(s->record_path);
                 tree_remove_if_empty(&s->tree);
         }
         return r;
@@ -286,5 +282,6 @@ void supervisor_free(Supervisor *s) {
         host_facts_deinit(&s->host);
         sd_event_unref(s->event);
         free(s->host_name);
+        free(s->record_path);
         free(s);
 }
