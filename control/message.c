@@ -122,6 +122,13 @@ static void message_take_control(Message *message, struct msghdr *header) {
         }
 }
 
+/* jansson has no code for each way of being out of memory, but one for each error of syntax. */
+static int parse_result(const json_error_t *error) {
+        enum json_error_code code = json_error_code(error);
+
+        return code == json_error_out_of_memory || code == json_error_unknown ? -ENOBUFS : MESSAGE_E_BAD;
+}
+
 int message_receive(int fd, Message *ret) {
         _cleanup_(freep) char *buffer = malloc(MESSAGE_MAX_BYTES);
         _cleanup_(message_deinit) Message message = MESSAGE_NONE;
@@ -133,6 +140,7 @@ int message_receive(int fd, Message *ret) {
         struct msghdr header = {
                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
         };
+        json_error_t error = { 0 };
         ssize_t n;
 
         if (!buffer)
@@ -147,10 +155,33 @@ int message_receive(int fd, Message *ret) {
                 return MESSAGE_E_CLOSED;
         if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
                 return MESSAGE_E_BAD;
-        message.body = json_loadb(buffer, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+        message.body = json_loadb(buffer, (size_t)n, JSON_REJECT_DUPLICATES, &error);
+        if (!message.body)
+                return parse_result(&error);
         if (!json_is_object(message.body))
                 return MESSAGE_E_BAD;
         *ret = message;
         message = MESSAGE_NONE;
         return 0;
+}
+
+static size_t size_of(const json_t *value) {
+        return json_dumpb(value, NULL, 0, JSON_COMPACT);
+}
+
+int message_fit(json_t *row, size_t max_bytes) {
+        static const char *const longest[] = { "timeline", "processes", "evidence", "labels", "signals", "cmdline" };
+        json_t *left_out = NULL;
+
+        for (size_t i = 0; size_of(row) > max_bytes && i < ELEMENTSOF(longest); i++) {
+                if (!left_out) {
+                        left_out = json_array();
+                        if (json_object_set_new(row, "left_out", left_out) < 0)
+                                return -ENOMEM;
+                }
+                if (json_object_set_new(row, longest[i], json_null()) < 0 ||
+                        json_array_append_new(left_out, json_string(longest[i])) < 0)
+                        return -ENOMEM;
+        }
+        return size_of(row) > max_bytes ? -EMSGSIZE : 0;
 }

@@ -12,6 +12,7 @@
 #define MESSAGE_VERSION   1
 #define MESSAGE_MAX_BYTES 65536 /* a seqpacket socket queues only a few of these: lists are one packet a row */
 #define MESSAGE_MAX_FDS   4     /* more in one packet are closed unread */
+#define MESSAGE_ENVELOPE_BYTES 512 /* what is around a row in its packet */
 
 enum {
         _MESSAGE_E_SUCCESS,
@@ -31,11 +32,17 @@ typedef struct Message {
 
 /* sendmsg(2), MSG_NOSIGNAL; blocks if the socket does. 0, -EAGAIN, -EPIPE, -EMSGSIZE (nothing was sent), -errno. */
 int message_send(int fd, const json_t *body, const int *fds, size_t n_fds);
-/* recvmsg(2). 0, MESSAGE_E_*, -EAGAIN, -errno. Nothing to free unless 0. */
+/*
+ * recvmsg(2). 0, MESSAGE_E_*, -EAGAIN, -errno. Nothing to free unless 0. -ENOMEM: nothing was taken, try again; -ENOBUFS: the
+ * packet was lost for want of memory.
+ */
 int message_receive(int fd, Message *ret);
 void message_deinit(Message *message);
 /* Takes fd i out of the message (the caller owns it), -EBADF if there is none. */
 int message_take_fd(Message *message, size_t i);
+
+/* Drops the longest members (null, named in `left_out`) until row fits into max_bytes. 0, -EMSGSIZE, -ENOMEM. */
+int message_fit(json_t *row, size_t max_bytes);
 
 /* {"v":1,"re":op,"ok":true}; the caller adds members. NULL on OOM. */
 json_t *message_reply(const char *op);

@@ -41,6 +41,7 @@ struct Client {
         size_t n_queue, queue_bytes;
         bool closing; /* after the queue has been sent */
         bool dead;    /* waits for its reaper */
+        bool hung_up; /* by itself */
         bool wants_more;
         void *userdata;
 };
@@ -82,8 +83,8 @@ static void client_free(Client *client) {
                 packet_free(packet);
         LIST_REMOVE(client, link);
         client->server->n_clients--;
-        sd_event_source_unref(client->io);
-        sd_event_source_unref(client->reaper);
+        sd_event_source_disable_unref(client->io);
+        sd_event_source_disable_unref(client->reaper);
         (void)close_fd(client->fd);
         (void)close_fd(client->peer.pidfd);
         free(client);
@@ -103,8 +104,7 @@ static void client_drop(Client *client) {
                 return;
         client->dead = true;
         (void)sd_event_source_set_enabled(client->io, SD_EVENT_OFF);
-        /* Without memory for the source it stays until server_free(); it is switched off either way. */
-        (void)sd_event_add_defer(client->server->event, &client->reaper, on_reap, client);
+        (void)sd_event_source_set_enabled(client->reaper, SD_EVENT_ONESHOT);
 }
 
 static void client_arm(Client *client) {
@@ -125,6 +125,7 @@ static int client_flush(Client *client) {
                         return r;
                 packet_free(client_pop(client));
                 if (r < 0 && r != -EMSGSIZE) {
+                        client->hung_up = r == -EPIPE;
                         client_drop(client);
                         return 0;
                 }
@@ -147,9 +148,10 @@ static void client_read(Client *client) {
                 _cleanup_(message_deinit) Message message = MESSAGE_NONE;
                 int r = message_receive(client->fd, &message);
 
-                if (r == -EAGAIN)
+                if (r == -EAGAIN || r == -ENOMEM)
                         return;
                 if (r != 0) {
+                        client->hung_up = r == MESSAGE_E_CLOSED;
                         client_drop(client);
                         return;
                 }
@@ -206,6 +208,10 @@ int server_add_client(Server *server, int fd, Client **ret) {
         if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
         r = sd_event_add_io(server->event, &client->io, fd, EPOLLIN, on_client, client);
+        if (r >= 0) /* made now: when it is needed there may be no memory for it */
+                r = sd_event_add_defer(server->event, &client->reaper, on_reap, client);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(client->reaper, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         if (ret)
@@ -269,7 +275,7 @@ int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, v
 void server_free(Server *server) {
         while (!LIST_EMPTY(&server->clients))
                 client_free(LIST_FIRST(&server->clients));
-        sd_event_source_unref(server->listener);
+        sd_event_source_disable_unref(server->listener);
         (void)close_fd(server->listen_fd);
         (void)close_fd(server->spare_fd);
         sd_event_unref(server->event);
@@ -369,6 +375,10 @@ void client_close(Client *client) {
                 client_drop(client);
         else if (!client->dead)
                 client_arm(client);
+}
+
+bool client_hung_up(const Client *client) {
+        return client->hung_up;
 }
 
 const Peer *client_peer(const Client *client) {

@@ -51,6 +51,8 @@ int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds
 void client_more(Client *client);
 /* Closes it from the loop, after what is queued has been sent. */
 void client_close(Client *client);
+/* In handlers.closed(): it has hung up; false: it was dropped here, for a bad packet, an overrun or want of memory. */
+bool client_hung_up(const Client *client);
 const Peer *client_peer(const Client *client);
 /* A pidfd of the process that connected, borrowed; opened on demand and only believed while the connection lives. fd or
  * -errno. */

@@ -220,6 +220,15 @@ static int move_up(int fd) {
         return high < 0 ? -errno : high;
 }
 
+/* One whose end would not be noticed. It is ours and not yet waited for: its pid is still its own. */
+static void end_child(Recorder *r) {
+        (void)kill(r->pid, SIGKILL);
+        while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        r->pidfd = close_fd(r->pidfd);
+        r->pid = 0;
+}
+
 static int recorder_start_child(Recorder *r) {
         _cleanup_(close_fdp) int theirs = -EBADF;
         int pair[2], q;
@@ -237,8 +246,12 @@ static int recorder_start_child(Recorder *r) {
                 return q;
         }
         r->pidfd = pidfd_open_pid(r->pid);
-        if (r->pidfd >= 0)
-                (void)sd_event_add_io(r->event, &r->child, r->pidfd, EPOLLIN, on_child, r);
+        q = r->pidfd < 0 ? r->pidfd : sd_event_add_io(r->event, &r->child, r->pidfd, EPOLLIN, on_child, r);
+        if (q < 0) {
+                (void)close_fd(pair[0]);
+                end_child(r);
+                return q;
+        }
         return server_add_client(r->server, pair[0], &r->link);
 }
 
@@ -312,6 +325,7 @@ void recorder_free(Recorder *r) {
 
 int recorder_send(Recorder *r, const char *op, const char *member, json_t *object, const char *id) {
         _cleanup_(json_decrefp) json_t *owned = object, *body = NULL;
+        _cleanup_(freep) char *text = NULL;
         Entry *entry;
 
         if (!owned)
@@ -320,14 +334,24 @@ int recorder_send(Recorder *r, const char *op, const char *member, json_t *objec
                 r->dropped++;
                 return -ENOBUFS;
         }
+        if (r->bytes >= 4 * RECORDER_WAITING_MAX_BYTES)
+                return -ENOBUFS; /* an event stays with its run, which tries again */
+        if (message_fit(owned, MESSAGE_MAX_BYTES - MESSAGE_ENVELOPE_BYTES) < 0) {
+                r->dropped++;
+                return -EMSGSIZE;
+        }
         body = message_request(op);
+        text = strdup(id);
         entry = calloc(1, sizeof(*entry));
-        if (!body || !entry || (member ? json_object_set(body, member, owned) : json_object_update(body, owned)) < 0 ||
+        if (!body || !text || !entry ||
+                (member ? json_object_set(body, member, owned) : json_object_update(body, owned)) < 0 ||
                 json_object_set_new(body, "n", json_integer((json_int_t)++r->next_n)) < 0) {
                 free(entry);
                 return -ENOMEM;
         }
-        *entry = (Entry){ .n = r->next_n, .op = op, .id = strdup(id), .size = json_dumpb(body, NULL, 0, JSON_COMPACT) };
+        *entry = (Entry){
+                .n = r->next_n, .op = op, .id = TAKE_PTR(text), .size = json_dumpb(body, NULL, 0, JSON_COMPACT)
+        };
         entry->body = TAKE_PTR(body);
         TAILQ_INSERT_TAIL(&r->entries, entry, link);
         r->n_entries++;

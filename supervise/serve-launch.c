@@ -79,7 +79,9 @@ static void answer_start(const Request *q, const Run *run) {
                 kill_fd = group_open_kill_fd(&run->group);
                 fds[1] = kill_fd;
         }
-        (void)client_send(q->session->client, reply, fds, run_is_grouped(run) ? (kill_fd >= 0 ? 2 : 1) : 0);
+        if (!json_object_get(reply, "warnings") || !json_object_get(reply, "environment") ||
+                client_send(q->session->client, reply, fds, run_is_grouped(run) ? (kill_fd >= 0 ? 2 : 1) : 0) < 0)
+                client_close(q->session->client);
 }
 
 static unsigned depth_of(const Run *run) {
@@ -148,6 +150,8 @@ void serve_launch(const Request *q) {
         run->launcher_pid = launcher.pid;
         run->launcher_start_ticks = launcher.start_ticks;
         run->outer = serve_run_around(q->s, launcher.pid);
+        if (run->outer && (run_has_kill(run->outer) || !run_lives(run->outer)))
+                return serve_refuse(q, "gone", "the outer run is being ended", NULL, NULL);
         if (depth_of(run->outer) >= NEST_MAX)
                 return serve_refuse(q, "denied", "runs are nested too deeply", NULL, "At most 8 levels are allowed.");
         r = make_group(q->s, run, &what);
@@ -162,7 +166,11 @@ void serve_launch(const Request *q) {
                         (void)group_remove(&run->group);
                 return refuse_sampled(q);
         }
-        (void)adopt_save(run, q->s->boot_id);
+        r = adopt_save(run, q->s->boot_id);
+        if (r < 0 && r != -EOPNOTSUPP) { /* the next supervisor would not know it: nobody would end it */
+                (void)group_remove(&run->group);
+                return serve_refuse(q, "failed", "note the run in its group", strerror(-r), "See `scidexctl doctor`.");
+        }
         run->client = q->session->client;
         if (run->outer)
                 run->outer->n_inner++;
@@ -282,7 +290,7 @@ void serve_attach(const Request *q) {
         if (run->client || run->uid != q->message->uid || run->launcher_pid != q->message->pid)
                 return serve_refuse(q, "denied", "this run has another launcher", NULL, NULL);
         run->client = q->session->client;
-        run->launcher_gone = false;
+        run->launcher_gone = run->replied = run->reply_owed = false;
         run->launcher_source = sd_event_source_disable_unref(run->launcher_source);
         run->launcher_pidfd = close_fd(run->launcher_pidfd);
         q->session->run = run;

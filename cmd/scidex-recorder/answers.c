@@ -12,7 +12,6 @@
 
 #define LIMIT_DEFAULT  100
 #define WHY_EVENTS_MAX 256 /* a run has one kill and its leftovers; more is a run of another program's making */
-#define ENVELOPE_BYTES 512 /* what is around a row in its packet */
 
 typedef struct Listing {
         Cursor *cursor; /* owned */
@@ -54,24 +53,6 @@ static size_t size_of(const json_t *value) {
         return json_dumpb(value, NULL, 0, JSON_COMPACT);
 }
 
-/* Drops what is long until the row fits. */
-static int fit_row(json_t *row, size_t max_bytes) {
-        static const char *const longest[] = { "timeline", "processes", "evidence", "labels", "signals", "cmdline" };
-        json_t *left_out = NULL;
-
-        for (size_t i = 0; size_of(row) > max_bytes && i < ELEMENTSOF(longest); i++) {
-                if (!left_out) {
-                        left_out = json_array();
-                        if (json_object_set_new(row, "left_out", left_out) < 0)
-                                return -ENOMEM;
-                }
-                if (json_object_set_new(row, longest[i], json_null()) < 0 ||
-                        json_array_append_new(left_out, json_string(longest[i])) < 0)
-                        return -ENOMEM;
-        }
-        return size_of(row) > max_bytes ? -EMSGSIZE : 0;
-}
-
 static void end_list(Client *client, Listing *listing) {
         json_t *reply = message_reply(listing->op);
 
@@ -90,7 +71,7 @@ static void end_list(Client *client, Listing *listing) {
 static void send_row(Client *client, const Listing *listing, json_t *row) {
         json_t *packet = NULL;
 
-        if (fit_row(row, MESSAGE_MAX_BYTES - ENVELOPE_BYTES) == 0)
+        if (message_fit(row, MESSAGE_MAX_BYTES - MESSAGE_ENVELOPE_BYTES) == 0)
                 packet = json_pack("{s:i, s:s, s:O}", "v", MESSAGE_VERSION, "re", listing->op, "row", row);
         send_reply(client, packet);
 }
@@ -218,7 +199,7 @@ static int read_events(Answers *answers, const Viewer *viewer, const char *run_i
                 if (json_array_size(events) > 0) {
                         (void)json_object_del(event, "timeline");
                         (void)json_object_del(event, "processes");
-                } else if (fit_row(event, max_bytes) < 0)
+                } else if (message_fit(event, max_bytes) < 0)
                         return 0;
                 used += size_of(event) + 1;
                 if (used > max_bytes)
@@ -234,10 +215,10 @@ static int read_why(Answers *answers, const Viewer *viewer, const char *run_id, 
 
         /* Half a packet for each; the event says more, so the run gives way first. */
         if (r == 0)
-                r = fit_row(*ret_run, MESSAGE_MAX_BYTES / 2 - ENVELOPE_BYTES);
-        return r == 0
-                ? read_events(answers, viewer, run_id, MESSAGE_MAX_BYTES - ENVELOPE_BYTES - size_of(*ret_run), events)
-                : r;
+                r = message_fit(*ret_run, MESSAGE_MAX_BYTES / 2 - MESSAGE_ENVELOPE_BYTES);
+        return r == 0 ? read_events(answers, viewer, run_id,
+                                MESSAGE_MAX_BYTES - MESSAGE_ENVELOPE_BYTES - size_of(*ret_run), events)
+                      : r;
 }
 
 static void ask_why(Client *client, Answers *answers, const json_t *body) {
