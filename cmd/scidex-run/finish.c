@@ -223,12 +223,28 @@ static void say_end(const Launch *l) {
                 say_leftovers(l);
 }
 
+static int write_all(int fd, const char *text, size_t size) {
+        while (size > 0) {
+                ssize_t n = write(fd, text, size);
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n > 0) {
+                        text += n;
+                        size -= (size_t)n;
+                }
+        }
+        return 0;
+}
+
 static int write_report(const Launch *l) {
         _cleanup_(json_decrefp) json_t *report =
                 json_pack("{s:i, s:O, s:O?}", "schema", 1, "run", l->run, "event", l->event);
         _cleanup_(freep) char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
-        int r = text ? file_replace_at(AT_FDCWD, l->options->report, text, strlen(text), 0644) : -ENOMEM;
+        int r = text ? write_all(l->report_fd, text, strlen(text)) : -ENOMEM;
 
+        if (r == 0)
+                r = write_all(l->report_fd, "\n", 1);
         if (r < 0)
                 run_say("can't write the report \"%s\": %s; the run itself is recorded, see scidexctl show %s",
                         l->options->report, strerror(-r), short_id(l));
@@ -255,7 +271,7 @@ static void die_of_interrupt(const Launch *l) {
 }
 
 int launch_finish(Launch *l) {
-        if (l->options->report && write_report(l) < 0 && !l->options->quiet)
+        if (l->report_fd >= 0 && write_report(l) < 0 && !l->options->quiet)
                 return RUN_EXIT_FAILED;
         if (l->exec_errno != 0 && l->verdict == VERDICT_FAILED)
                 return exec_failed(l);

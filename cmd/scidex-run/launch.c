@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "control/client.h"
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -80,6 +81,17 @@ static int take_answer(Launch *l, Message *reply) {
         (void)json_get_u64(reply->body, "launched_at_usec", &l->launched_at);
         say_warnings(l, json_object_get(reply->body, "warnings"));
         return l->run_id ? take_environment(l, json_object_get(reply->body, "environment")) : -ENOMEM;
+}
+
+/* As a shell's `>` opens it: a device stays a device, a link is followed, the umask holds. */
+int launch_open_report(Launch *l) {
+        if (!l->options->report)
+                return 0;
+        l->report_fd = open(l->options->report, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+        if (l->report_fd >= 0)
+                return 0;
+        run_say("--report \"%s\": %s; name a file that you may write to", l->options->report, strerror(errno));
+        return -EIO;
 }
 
 int launch_ask(Launch *l) {
@@ -201,6 +213,7 @@ void launch_deinit(Launch *l) {
         l->group_fd = close_fd(l->group_fd);
         l->kill_fd = close_fd(l->kill_fd);
         l->signal_fd = close_fd(l->signal_fd);
+        l->report_fd = close_fd(l->report_fd);
         for (char **e = l->environment; e && *e; e++)
                 free(*e);
         free(l->environment);

@@ -12,6 +12,7 @@
 typedef struct Launch {
         const RunOptions *options; /* borrowed */
         Connection connection;     /* owned */
+        int report_fd;             /* owned; -EBADF: none asked for */
         char *run_id;              /* owned */
         char **environment;        /* owned; "K=V", NULL-terminated */
         int group_fd, kill_fd;     /* owned; -EBADF without a group */
@@ -34,6 +35,8 @@ typedef struct Launch {
         const char *detail; /* static */
 } Launch;
 
+/* Opens the report's file, before anything is made: a path that can't be written costs no run. 0; -errno, said on stderr. */
+int launch_open_report(Launch *launch);
 /* Asks the supervisor for a run. 0; -errno, said on stderr. */
 int launch_ask(Launch *launch);
 /* Starts the command in it. 0; -errno, said on stderr. */

@@ -15,14 +15,15 @@ int main(int argc, char **argv) {
                 .group_fd = -EBADF,
                 .kill_fd = -EBADF,
                 .signal_fd = -EBADF,
+                .report_fd = -EBADF,
                 .spawned = { .pidfd = -EBADF, .gate_fd = -EBADF, .exec_fd = -EBADF },
                 .deadline_usec = UINT64_MAX };
         int r = run_options_parse(argc, argv, &options);
 
         if (r != 0)
                 return r > 0 ? EXIT_SUCCESS : RUN_EXIT_FAILED;
-        if (connection_open(options.private_only, &launch.connection) < 0 || launch_ask(&launch) < 0 ||
-                launch_start(&launch) < 0 || launch_wait(&launch) < 0)
+        if (launch_open_report(&launch) < 0 || connection_open(options.private_only, &launch.connection) < 0 ||
+                launch_ask(&launch) < 0 || launch_start(&launch) < 0 || launch_wait(&launch) < 0)
                 return RUN_EXIT_FAILED;
         return launch_finish(&launch);
 }
