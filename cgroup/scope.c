@@ -4,17 +4,17 @@
  *
  * The hard thing: the reply to StartTransientUnit is only a job. The scope's cgroup exists, and we are in it, when
  * JobRemoved has come for that job, and the signal can overtake the reply, so the match is made first and what it sees
- * is kept until the job's name is known. OOMPolicy= of scopes came with systemd 253; older managers refuse the whole
- * call for a property they don't know (and do not need it: they never act on OOM kills in scopes), so it is asked for
- * again without.
+ * is kept until the job's name is known. A manager refuses the whole call for a property it doesn't know, and older
+ * ones don't know OOMPolicy= of scopes (252.39 does, measured; they do not need it, as they never act on OOM kills in
+ * scopes), so it is asked for again without.
  */
 #include "cgroup/scope.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define DESTINATION  "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
