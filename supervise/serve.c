@@ -251,9 +251,9 @@ static void handle_status(const Request *q) {
                 json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
                         SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
                         s->options.private_mode ? "private" : "system", "started_at",
-                        clock_format_rfc3339(at, s->started_at), "tree", tree_object(s), "enforcement",
-                        s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs, "states", states_object(s),
-                        "storage", recorder_storage(s->recorder), "unrecorded",
+                        clock_format_rfc3339(at, s->started_at), "record_socket", s->record_path, "tree",
+                        tree_object(s), "enforcement", s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs,
+                        "states", states_object(s), "storage", recorder_storage(s->recorder), "unrecorded",
                         (json_int_t)recorder_waiting(s->recorder), "dropped", (json_int_t)recorder_dropped(s->recorder),
                         "foreign_groups", (json_int_t)s->n_foreign));
         serve_answer(q, reply);
