@@ -116,7 +116,7 @@ static void load_main(Run *run) {
         _cleanup_(json_decrefp) json_t *o = NULL;
         const char *comm;
 
-        if (load(run->group.fd, XATTR_MAIN, &o) < 0)
+        if (load(run->group.fd, XATTR_MAIN, &o) < 0 || number(o, "pid") == 0 || number(o, "pid") > INT_MAX)
                 return;
         run->pid = (pid_t)number(o, "pid");
         run->start_ticks = number(o, "start_ticks");

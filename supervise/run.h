@@ -47,9 +47,8 @@ typedef struct Kill {
 
 /* Extra state of a run whose memory is sampled, or that thrashes. */
 typedef struct Watch {
-        uint64_t next_look_usec;              /* sampled: BOOTTIME of the next look */
-        uint64_t rss_bytes;                   /* sum at the last look */
-        uint64_t pss_bytes, pss_at_rss_bytes; /* last exact figure and the RSS sum it was taken at */
+        uint64_t next_look_usec;   /* sampled: BOOTTIME of the next look */
+        uint64_t rss_bytes;        /* sum at the last look */
         uint64_t private_bytes;    /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
         uint64_t peak_bytes;       /* highest private_bytes seen */
         uint64_t max_events;       /* memory.events.local `max` at the last look */
@@ -119,9 +118,9 @@ struct Run {
         uint64_t settle_usec; /* leftovers: BOOTTIME until which what has no memory counts as gone, 0: none seen */
         bool reply_owed;      /* the launcher waits for the end */
         bool replied;
-        bool announced; /* its row in watchdog_processes is sent */
+        bool announced;          /* its row in watchdog_processes is sent */
         bool row_sent, row_lost; /* tried; the recorder's queue could not take it */
-        uint64_t reply_by_usec; /* BOOTTIME: the launcher is told then even if the record is not written */
+        uint64_t reply_by_usec;  /* BOOTTIME: the launcher is told then even if the record is not written */
 };
 
 /* A fresh run. 0 or -ENOMEM. The request is taken over. */

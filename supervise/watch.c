@@ -2,11 +2,11 @@
  * The eye of the supervisor.
  *
  * Called when something may have changed and when a timer says so.  Two hard things.  Sampling: the RSS of processes
- * that share memory counts it many times over, the exact figure (PSS) costs a walk over page tables; so RSS only says
- * when to look next, and PSS is taken only where the sum has grown enough since the last exact figure to be able to
- * exceed the limit. Thrashing: a group at its limit may be well (a reader of a large file) or stand still; only the
- * stall totals over a whole window tell the two apart, and only a group that was in reclaim at its limit is measured at
- * all.
+ * that share memory counts it many times over, the exact figure (PSS) costs a walk over page tables; so PSS is taken
+ * only where the RSS sum is above the limit, and then always: a child that writes to what it shares with its parent
+ * doubles the memory in use while the RSS sum stands still.  Thrashing: a group at its limit may be well (a reader of
+ * a large file) or stand still; only the stall totals over a whole window tell the two apart, and only a group that was
+ * in reclaim at its limit is measured at all.
  */
 #include "supervise/watch.h"
 
@@ -15,6 +15,7 @@
 #include "supervise/enforce.h"
 #include <string.h>
 
+#define WATCH_COST_SHARE   10 /* a look takes at most this part of the time until the next */
 #define LIST_SHARE_PERCENT 50 /* above it a look also lists who is alive: the next look may come too late */
 
 static void note_private(Run *run) {
@@ -94,24 +95,12 @@ static int add_pss(pid_t pid, void *userdata) {
         return 0;
 }
 
-/* PSS grows at most as RSS does: below this RSS sum the limit can't be exceeded yet. */
-static uint64_t harmless_rss(const Run *run) {
-        const Watch *w = &run->watch;
-        uint64_t limit = run->request.memory_bytes;
-
-        return w->pss_bytes != 0 && w->pss_bytes < limit && w->pss_at_rss_bytes != 0
-                ? MAX_OF(limit, w->pss_at_rss_bytes + (limit - w->pss_bytes))
-                : limit;
-}
-
 int watch_exactly(Run *run) {
         Sum sum = { 0 };
         int r = enforce_each_process(run, add_pss, &sum);
 
         if (r != 0)
                 return r;
-        run->watch.pss_bytes = sum.pss;
-        run->watch.pss_at_rss_bytes = sum.rss;
         run->watch.rss_bytes = sum.rss;
         run->watch.private_bytes = sum.pss;
         run->watch.peak_bytes = MAX_OF(run->watch.peak_bytes, sum.pss);
@@ -133,17 +122,19 @@ void watch_sample(Run *run, uint64_t now_usec) {
 }
 
 /* Far from the limit the looks of all runs fall on whole seconds, so that together they are one wake-up. */
-static uint64_t next_look_usec(uint64_t now_usec, uint64_t limit, uint64_t left_bytes) {
-        uint64_t delay = MAX_OF(left_bytes / (WATCH_GROWTH_BYTES / USEC_PER_SEC), WATCH_NEAR_USEC / 2);
+static uint64_t next_look_usec(const Run *run, uint64_t now_usec, uint64_t cost_usec) {
+        uint64_t limit = run->request.memory_bytes;
+        uint64_t delay = usec_sub(limit, run->watch.private_bytes) / (WATCH_GROWTH_BYTES / USEC_PER_SEC);
 
         if (limit == UINT64_MAX)
                 return USEC_INFINITY;
+        delay = MAX_OF(MAX_OF(delay, WATCH_NEAR_USEC / 2), cost_usec * (WATCH_COST_SHARE - 1));
         return delay < WATCH_FAR_USEC ? now_usec + delay : (now_usec / WATCH_FAR_USEC + 1) * WATCH_FAR_USEC;
 }
 
 int watch_memory(Run *run, uint64_t now_usec) {
         Watch *w = &run->watch;
-        uint64_t limit = run->request.memory_bytes, room, left;
+        uint64_t begun_usec = clock_boottime_usec();
         Sum sum = { 0 };
         int r = enforce_each_process(run, add_rss, &sum);
 
@@ -152,19 +143,13 @@ int watch_memory(Run *run, uint64_t now_usec) {
         if (r != 0)
                 return r;
         w->rss_bytes = sum.rss;
-        if (sum.rss > harmless_rss(run) || w->pss_at_rss_bytes == 0) {
+        w->private_bytes = sum.rss; /* the upper bound of the exact figure */
+        if (sum.rss > run->request.memory_bytes || w->peak_bytes == 0) {
                 r = watch_exactly(run);
                 if (r != 0)
                         return r;
-        } else {
-                /* An upper bound of the exact figure: what was exact, and at most what RSS has grown by since. */
-                w->private_bytes = w->pss_bytes != 0 && sum.rss >= w->pss_at_rss_bytes && sum.rss > limit
-                        ? w->pss_bytes + (sum.rss - w->pss_at_rss_bytes)
-                        : MIN_OF(sum.rss, limit);
         }
-        room = harmless_rss(run);
-        left = room > sum.rss ? room - sum.rss : 0;
-        w->next_look_usec = next_look_usec(now_usec, limit, left);
+        w->next_look_usec = next_look_usec(run, now_usec, clock_boottime_usec() - begun_usec);
         return 0;
 }
 

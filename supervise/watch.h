@@ -16,7 +16,8 @@ int watch_oom(Run *run, bool *ret_max_grew);
 
 /*
  * Sampled memory: the RSS sum, and the exact PSS where the sum is above the limit; sets next_look_usec: at most 100 ms
- * from now near the limit, later when far from it (WATCH_GROWTH bytes a second are presumed).
+ * from now near the limit, later when far from it (WATCH_GROWTH bytes a second are presumed) or when the look itself
+ * took long (a tenth of a CPU at most, but once a second in any case).
  */
 #define WATCH_NEAR_USEC    (100 * UINT64_C(1000))
 #define WATCH_FAR_USEC     (1000 * UINT64_C(1000))
