@@ -11,9 +11,10 @@
 #include "supervise/life.h"
 #include "supervise/watch.h"
 
-#define OUTER_EXTRA_USEC (500 * USEC_PER_MSEC) /* after the outer run's kill, which reaches the nested one by itself \
-                                                */
-#define SETTLE_USEC (20 * USEC_PER_MSEC)       /* what is on its way out gets this long before it counts as leftover */
+#define OUTER_EXTRA_USEC                                                                                       \
+        (500 * USEC_PER_MSEC)            /* after the outer run's kill, which reaches the nested one by itself \
+                                          */
+#define SETTLE_USEC (20 * USEC_PER_MSEC) /* what is on its way out gets this long before it counts as leftover */
 
 /* Tells nested runs that their outer run is being ended. */
 void act_tell_inner(Supervisor *s, Run *outer) {

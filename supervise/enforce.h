@@ -20,8 +20,8 @@ bool enforce_is_empty(const Run *run);
 
 /*
  * Begins a kill: event id, reason, detail, the list of processes and the usage, and the marker in the group's xattrs,
- * so that whoever finds the group finishes under the same event id. Sends nothing. What there is no memory for, or a marker
- * that can't be written, is no reason not to kill.
+ * so that whoever finds the group finishes under the same event id. Sends nothing. What there is no memory for, or a
+ * marker that can't be written, is no reason not to kill.
  */
 void enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel, uint64_t now_realtime);
 /* Takes it back: the run had ended by itself before a signal reached anyone. */

@@ -214,9 +214,16 @@ static int record_split(json_t *o, const Run *run) {
                 set_u64(o, "memory_bytes", MIN_OF(peak, run->request.memory_bytes));
 }
 
+/* After a kernel kill the launcher may have found more of the dead than the last look had seen. */
+static const ProcessList *killed_list(const Run *run) {
+        return run->kill.by_kernel && run->found_dead.count >= run->kill.processes.count ? &run->found_dead
+                                                                                         : &run->kill.processes;
+}
+
 json_t *record_event(const RecordHost *host, const Run *run, uint64_t now_usec) {
         _cleanup_(json_decrefp) json_t *o = record_run(host, run, now_usec);
         const Kill *k = &run->kill;
+        const ProcessList *killed = killed_list(run);
         uint64_t limit = run->request.memory_bytes;
         bool over = run->enforcement == ENFORCEMENT_SAMPLED && run->watch.peak_bytes > limit;
 
@@ -225,8 +232,8 @@ json_t *record_event(const RecordHost *host, const Run *run, uint64_t now_usec) 
                 set(o, "signals", record_signals(run)) || set_at(o, "decided_at", k->decided_at) ||
                 set_at(o, "term_at", k->term_at) || set_at(o, "kill_at", k->kill_at) ||
                 set_at(o, "empty_at", k->empty_at) ||
-                set(o, "processes_killed", k->processes.list ? json_integer((json_int_t)k->processes.count) : NULL) ||
-                set(o, "processes", k->processes.list ? json_incref(k->processes.list) : json_array()) ||
+                set(o, "processes_killed", killed->list ? json_integer((json_int_t)killed->count) : NULL) ||
+                set(o, "processes", killed->list ? json_incref(killed->list) : json_array()) ||
                 set_u64(o, "overshoot_bytes", over ? run->watch.peak_bytes - limit : USAGE_UNKNOWN) ||
                 set(o, "evidence", record_evidence(run)) || set(o, "timeline", timeline_to_json(&run->timeline)) ||
                 record_split(o, run))

@@ -49,6 +49,7 @@ void run_free(Run *run) {
         (void)close_fd(run->launcher_pidfd);
         process_list_deinit(&run->kill.processes);
         process_list_deinit(&run->processes);
+        process_list_deinit(&run->found_dead);
         free(run->kill.detail);
         free(run->cancel_detail);
         free(run->outer_detail);

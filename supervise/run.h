@@ -104,6 +104,7 @@ struct Run {
         Usage ground;                /* counters at the launch, 0 for a fresh group */
         uint64_t private_peak_bytes; /* highest anon+shmem seen */
         ProcessList processes;       /* of the last look that listed them */
+        ProcessList found_dead;      /* by the launcher, of SIGKILL */
         Timeline timeline;
         Watch watch;
 

@@ -253,6 +253,19 @@ void serve_move(const Request *q) {
         serve_answer(q, message_reply(q->op));
 }
 
+/* Whom the launcher found dead by SIGKILL: told of its own run only, and used where nobody else was in time to look. */
+static void take_killed(Run *run, const json_t *body) {
+        json_t *list = json_object_get(body, "killed");
+        uint64_t count = 0;
+
+        (void)json_get_u64(body, "killed_count", &count);
+        if (!json_is_array(list) || json_array_size(list) > KILL_PROCESSES_MAX || count < json_array_size(list) ||
+                count > INT32_MAX)
+                return;
+        process_list_deinit(&run->found_dead);
+        run->found_dead = (ProcessList){ .list = json_incref(list), .count = count };
+}
+
 void serve_exited(const Request *q) {
         Run *run = q->session->run;
 
@@ -262,6 +275,7 @@ void serve_exited(const Request *q) {
                 return serve_refuse(q, "bad-request", "member \"status\" is missing", NULL, NULL);
         (void)json_get_int(q->message->body, "exec_errno", &run->exec_errno);
         (void)json_get_int(q->message->body, "forwarded", &run->forwarded);
+        take_killed(run, q->message->body);
         run->status_known = true;
         run->main_exited = true;
         run->reply_owed = true;

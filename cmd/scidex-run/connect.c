@@ -180,8 +180,10 @@ int connection_open(bool private_only, Connection *ret) {
         _cleanup_(connection_deinit) Connection connection = CONNECTION_NONE;
         int r = client_socket_paths(private_only, &paths);
 
-        if (r < 0)
+        if (r < 0) {
+                run_say("can't look for a supervisor: %s", strerror(-r));
                 return r;
+        }
         for (char **path = paths; *path; path++) {
                 r = client_connect(*path, &connection.fd);
                 connection.is_private = is_own_place(*path);
@@ -197,8 +199,10 @@ int connection_open(bool private_only, Connection *ret) {
                         return r < 0 ? r : -EACCES;
                 }
                 connection.path = strdup(*path);
-                if (!connection.path)
+                if (!connection.path) {
+                        run_say("can't look for a supervisor: %s", strerror(ENOMEM));
                         return -ENOMEM;
+                }
                 *ret = connection;
                 connection = CONNECTION_NONE;
                 return 0;

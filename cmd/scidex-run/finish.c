@@ -49,7 +49,7 @@ static json_t *own_account(const Launch *l, const Usage *usage) {
         return o;
 }
 
-static void write_handover(const Launch *l, const Usage *usage, const char *event_id) {
+static int write_handover(const Launch *l, const Usage *usage, const char *event_id) {
         _cleanup_(freep) char *directory = NULL;
         char boot_id[37] = "";
         Handover handover = { .run_id = l->run_id,
@@ -80,6 +80,7 @@ static void write_handover(const Launch *l, const Usage *usage, const char *even
         if (r < 0)
                 run_say("warning: no supervisor came back and the end of this run can't be left for the next one: %s",
                         strerror(-r));
+        return r;
 }
 
 void launch_decide_alone(Launch *l) {
@@ -106,8 +107,9 @@ void launch_decide_alone(Launch *l) {
         if (!l->backstop)
                 l->backstop_at = l->ended_at;
         l->run = own_account(l, &usage);
-        l->recorded = true; /* by the handover, at the next start */
-        write_handover(l, &usage, event_id.text[0] ? event_id.text : NULL);
+        /* By the handover, when the next one starts; the system's supervisor does not read ours. */
+        l->recorded =
+                write_handover(l, &usage, event_id.text[0] ? event_id.text : NULL) == 0 && l->connection.is_private;
 }
 
 static double number_of(const json_t *o, const char *key) {

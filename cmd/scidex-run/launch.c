@@ -71,8 +71,12 @@ static void say_warnings(const Launch *l, const json_t *list) {
 static int take_answer(Launch *l, Message *reply) {
         const char *id;
 
-        if (json_get_text(reply->body, "run_id", &id) < 0)
+        const char *start = "";
+
+        if (json_get_text(reply->body, "run_id", &id) < 0 || json_get_text(reply->body, "start", &start) < 0)
                 return -EBADMSG;
+        if (strcmp(start, "plain") != 0 && reply->n_fds == 0)
+                return -EBADMSG; /* a group without its fd: outside of it nothing would hold the command */
         l->run_id = strdup(id);
         l->group_fd = message_take_fd(reply, 0);
         l->kill_fd = message_take_fd(reply, 1);
@@ -122,18 +126,25 @@ int launch_ask(Launch *l) {
                         say_error(reply.body);
                         return -EPERM;
                 }
-                return take_answer(l, &reply);
+                r = take_answer(l, &reply);
+                if (r < 0)
+                        run_say("the answer of the supervisor at %s can't be used: %s; nothing was started",
+                                l->connection.path, strerror(-r));
+                return r;
         }
 }
 
 static int block_signals(Launch *l) {
         struct sigaction chld;
-        sigset_t set;
+        sigset_t set, pipe;
 
         (void)sigemptyset(&set);
         for (size_t i = 0; i < ELEMENTSOF(handled); i++)
                 (void)sigaddset(&set, handled[i]);
-        if (sigprocmask(SIG_BLOCK, &set, &l->mask) < 0)
+        (void)sigemptyset(&pipe);
+        (void)sigaddset(
+                &pipe, SIGPIPE); /* a child that died at its gate, a stderr that is closed: errors, not our end */
+        if (sigprocmask(SIG_BLOCK, &set, &l->mask) < 0 || sigprocmask(SIG_BLOCK, &pipe, NULL) < 0)
                 return -errno;
         /* With SIGCHLD ignored there would be no status to collect. */
         l->sigchld_ignored = sigaction(SIGCHLD, NULL, &chld) == 0 && chld.sa_handler == SIG_IGN;
@@ -188,23 +199,27 @@ int launch_start(Launch *l) {
         int r;
 
         r = block_signals(l);
-        if (r < 0)
+        if (r < 0) {
+                run_say("can't take over the signals: %s; nothing was started", strerror(-r));
                 return r;
+        }
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
         options.ignore_sigchld = l->sigchld_ignored;
         r = l->group_fd >= 0 ? spawn_process(&options, l->group_fd, &l->spawned) : -EACCES;
         if (clone_is_denied(r)) {
                 r = spawn_process(&options, -1, &l->spawned);
-                if (r == 0 && l->group_fd >= 0)
-                        r = move_and_go(l);
-        } else if (r < 0) {
-                run_say("can't start a process: %s", strerror(-r));
+                if (r == 0 && l->group_fd >= 0 && move_and_go(l) < 0)
+                        return -EPERM;
         }
-        if (r < 0)
+        if (r < 0) {
+                run_say("can't start a process: %s", strerror(-r));
                 return r;
-        r = tell_started(l);
+        }
+        /* It runs: whatever keeps us from saying so (the supervisor lost, no memory) is mended by the wait loop. */
+        if (tell_started(l) == -ENOMEM)
+                (void)tell_started(l);
         open_gate(l);
-        return r == -EPIPE ? 0 : r; /* a lost supervisor is found again by the wait loop */
+        return 0;
 }
 
 void launch_deinit(Launch *l) {
@@ -218,6 +233,7 @@ void launch_deinit(Launch *l) {
                 free(*e);
         free(l->environment);
         free(l->run_id);
+        json_decref(l->killed);
         json_decref(l->run);
         json_decref(l->event);
 }

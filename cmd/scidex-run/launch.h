@@ -22,6 +22,10 @@ typedef struct Launch {
         int signal_fd;   /* owned */
         Spawned spawned; /* owned */
         bool main_reaped;
+        bool exit_untold; /* the supervisor is still to be told: after tell_after_usec (BOOTTIME) */
+        uint64_t tell_after_usec;
+        json_t *killed;  /* owned; who was found dead by SIGKILL, NULL: nobody */
+        size_t n_killed; /* true count */
         int wait_status, exec_errno;
         int forwarded;                 /* last signal passed on, or got with the terminal's group */
         unsigned n_asked;              /* INTs and TERMs so far; the second begins the kill */
@@ -35,12 +39,15 @@ typedef struct Launch {
         const char *detail; /* static */
 } Launch;
 
-/* Opens the report's file, before anything is made: a path that can't be written costs no run. 0; -errno, said on stderr. */
+/* Opens the report's file, before anything is made: a path that can't be written costs no run. 0; -errno, said on
+ * stderr. */
 int launch_open_report(Launch *launch);
 /* Asks the supervisor for a run. 0; -errno, said on stderr. */
 int launch_ask(Launch *launch);
 /* Starts the command in it. 0; -errno, said on stderr. */
 int launch_start(Launch *launch);
+/* Collects every child that has ended. */
+void launch_reap(Launch *launch);
 /* Waits for the end; launch->verdict is known then. 0 or -errno. */
 int launch_wait(Launch *launch);
 /* Without a supervisor: what remains is killed, the verdict decided, a handover written. */

@@ -20,35 +20,28 @@
 #define BACKSTOP_EXTRA_USEC  (5 * USEC_PER_SEC)  /* after deadline and grace: nobody else will end this run */
 #define ALONE_AFTER_USEC     (10 * USEC_PER_SEC) /* no supervisor has come back by then after the run's end */
 #define ANSWER_AFTER_USEC    (20 * USEC_PER_SEC) /* one is connected but silent for so long after end and grace */
+#define CANCELS_MAX          6                   /* INTs and TERMs that are told to the supervisor */
 #define RECONNECT_EVERY_USEC (50 * USEC_PER_MSEC)
 
 static void tell_exited(Launch *l) {
         _cleanup_(json_decrefp) json_t *message = message_request("exited");
 
-        if (!message || l->connection.fd < 0 || !l->main_reaped)
+        int r;
+
+        l->exit_untold = false;
+        if (l->connection.fd < 0 || !l->main_reaped)
                 return;
-        (void)json_object_set_new(message, "status", json_integer(l->wait_status));
-        (void)json_object_set_new(message, "exec_errno", json_integer(l->exec_errno));
-        (void)json_object_set_new(message, "forwarded", json_integer(l->forwarded));
-        if (message_send(l->connection.fd, message, NULL, 0) < 0)
+        if (json_object_set_new(message, "status", json_integer(l->wait_status)) < 0 ||
+                json_object_set_new(message, "exec_errno", json_integer(l->exec_errno)) < 0 ||
+                json_object_set_new(message, "forwarded", json_integer(l->forwarded)) < 0 ||
+                (l->killed && json_object_set(message, "killed", l->killed) < 0) ||
+                json_object_set_new(message, "killed_count", json_integer((json_int_t)l->n_killed)) < 0)
+                r = -ENOMEM;
+        else
+                r = message_send(l->connection.fd, message, NULL, 0);
+        l->exit_untold = r == -ENOMEM; /* not a hang-up: that would be the end of a launcher that gives no status */
+        if (r < 0 && !l->exit_untold)
                 l->connection.fd = close_fd(l->connection.fd);
-}
-
-/* Collects every child: the main process's status is the run's, strays that were handed to us are only laid to rest. */
-static void reap(Launch *l) {
-        int status;
-        pid_t pid;
-
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-                if (pid != l->spawned.pid || l->main_reaped)
-                        continue;
-                l->main_reaped = true;
-                l->wait_status = status;
-                l->exec_errno = spawn_wait_exec(&l->spawned);
-                l->ended_usec = clock_boottime_usec();
-                l->ended_at = clock_realtime_usec();
-                tell_exited(l);
-        }
 }
 
 static void pass_on(Launch *l, int signal) {
@@ -79,7 +72,8 @@ static void on_signal(Launch *l, const struct signalfd_siginfo *info) {
         if (signal == SIGCONT || signal == SIGWINCH)
                 return;
         l->forwarded = signal;
-        if ((signal == SIGINT || signal == SIGTERM) && ++l->n_asked >= 2)
+        /* Not without end: a supervisor that stands still reads none, and we must not wait for it. */
+        if ((signal == SIGINT || signal == SIGTERM) && ++l->n_asked >= 2 && l->n_asked <= CANCELS_MAX)
                 ask_cancel(l);
 }
 
@@ -88,7 +82,7 @@ static void read_signals(Launch *l) {
 
         while (read(l->signal_fd, &info, sizeof(info)) == sizeof(info))
                 on_signal(l, &info);
-        reap(l);
+        launch_reap(l);
 }
 
 static void take_end(Launch *l, const json_t *body) {
@@ -124,7 +118,7 @@ static void read_connection(Launch *l) {
         const char *re = "", *code = "";
         int r = message_receive(l->connection.fd, &message);
 
-        if (r == -EAGAIN)
+        if (r == -EAGAIN || r == -ENOMEM)
                 return;
         if (r != 0) {
                 l->connection.fd = close_fd(l->connection.fd);
@@ -138,6 +132,8 @@ static void read_connection(Launch *l) {
                 if (l->main_reaped)
                         ask_record(l);
                 l->connection.fd = close_fd(l->connection.fd);
+        } else if (strcmp(re, "attach") == 0 && !json_is_true(json_object_get(message.body, "ok"))) {
+                l->connection.fd = close_fd(l->connection.fd); /* our old connection stands for the run yet */
         } else if (strcmp(re, "attach") == 0) {
                 tell_exited(l);
                 if (l->cancelled)
@@ -198,7 +194,7 @@ static uint64_t alone_usec(const Launch *l) {
 static int poll_timeout(const Launch *l, uint64_t now_usec) {
         uint64_t next = MIN_OF(backstop_usec(l), alone_usec(l));
 
-        if (l->connection.fd < 0)
+        if (l->connection.fd < 0 || l->exit_untold)
                 next = MIN_OF(next, now_usec + RECONNECT_EVERY_USEC);
         if (next == USEC_INFINITY)
                 return -1;
@@ -220,9 +216,13 @@ int launch_wait(Launch *l) {
                         launch_decide_alone(l);
                         return 0;
                 }
-                if (poll(waiting, 2, poll_timeout(l, now_usec)) < 0 && errno != EINTR)
-                        return -errno;
+                if (poll(waiting, 2, poll_timeout(l, now_usec)) < 0 && errno != EINTR && errno != ENOMEM) {
+                        run_say("can't wait for the run: %s; it is ended", strerror(errno));
+                        return -EIO;
+                }
                 read_signals(l);
+                if (l->exit_untold && clock_boottime_usec() >= l->tell_after_usec)
+                        tell_exited(l);
                 if (l->connection.fd < 0)
                         reconnect(l);
                 else if (waiting[1].revents != 0)
