@@ -145,11 +145,13 @@ int message_receive(int fd, Message *ret) {
 
         if (!buffer)
                 return -ENOMEM;
+        /* A peer that closed with packets of ours unread resets: told once, before what it sent us last, which still
+         * comes. */
         do {
                 n = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-        } while (n < 0 && errno == EINTR);
+        } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
         if (n < 0)
-                return errno == ECONNRESET ? MESSAGE_E_CLOSED : -errno;
+                return -errno;
         message_take_control(&message, &header);
         if (n == 0)
                 return MESSAGE_E_CLOSED;

@@ -286,11 +286,14 @@ size_t server_client_count(const Server *server) {
         return server->n_clients;
 }
 
-/* Whether somebody listens behind path; a socket file nobody listens at is a leftover. */
+/* A socket file nobody listens at is a leftover; any other file refuses a connection alike, and is not ours to remove.
+ */
 static bool socket_is_stale(const struct sockaddr_un *address) {
         _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct stat st;
 
-        return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+        return fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+                connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 }
 
 int server_listen(const char *path, mode_t mode, int *ret_fd) {
