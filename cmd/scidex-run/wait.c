@@ -63,7 +63,8 @@ static void on_signal(Launch *l, const struct signalfd_siginfo *info) {
 
         if (signal == SIGCHLD)
                 return; /* reaped after every wake-up */
-        if (sent)
+        /* Of a terminal's hang-up only the leader of the session is told. */
+        if (sent || (signal == SIGHUP && getsid(0) == getpid()))
                 pass_on(l, signal);
         if (signal == SIGTSTP) {
                 (void)raise(SIGSTOP); /* the shell waits for us to stop; the run has its own */
