@@ -82,19 +82,12 @@ static void child_reset_oom_score(void) {
 }
 
 /*
- * Handlers are put back to default before the mask opens, or one of the launcher's could run here. Ignored signals stay
- * ignored, as the launcher inherited them; SIGCHLD alone is one it may have changed.
+ * Handlers go with the exec by themselves and what was ignored stays ignored, as the launcher inherited it; SIGCHLD
+ * alone is one that it may have changed.
  */
 static void child_restore_signals(const SpawnOptions *options) {
-        const struct sigaction fallback = { .sa_handler = SIG_DFL };
         const struct sigaction child = { .sa_handler = options->ignore_sigchld ? SIG_IGN : SIG_DFL };
 
-        for (int signal = 1; signal < NSIG; signal++) {
-                struct sigaction old;
-
-                if (sigaction(signal, NULL, &old) >= 0 && old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)
-                        (void)sigaction(signal, &fallback, NULL);
-        }
         (void)sigaction(SIGCHLD, &child, NULL);
         if (options->mask)
                 (void)sigprocmask(SIG_SETMASK, options->mask, NULL);

@@ -32,7 +32,7 @@ static uint64_t warn_usec(const Run *run) {
 
 static void life_arm(Supervisor *s, Run *run) {
         Situation situation = run_situation(run, clock_boottime_usec());
-        uint64_t next = decide_next_usec(&situation, (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
+        uint64_t next = decide_next_usec(&situation, s->cpus);
 
         next = MIN_OF(next, warn_usec(run));
         if (run_lives(run) && run->phase != PHASE_KILLING) {

@@ -171,6 +171,7 @@ static int read_host(Supervisor *s) {
                 return -errno;
         s->host_name = strdup(name.nodename);
         s->started_at = clock_realtime_usec();
+        s->cpus = (unsigned)MAX_OF(sysconf(_SC_NPROCESSORS_CONF), 1L);
         return s->host_name ? 0 : -ENOMEM;
 }
 
