@@ -45,7 +45,7 @@ void timeline_add(
         Timeline *timeline, uint64_t launched_usec, uint64_t now_usec, uint64_t memory_bytes, uint64_t cpu_usec) {
         if (timeline->n == TIMELINE_SLOTS)
                 timeline_thin(timeline);
-        timeline->next_usec = (now_usec / USEC_PER_SEC + timeline->interval_sec) * USEC_PER_SEC;
+        timeline->next_usec = usec_add(now_usec / USEC_PER_SEC * USEC_PER_SEC, timeline->interval_sec * USEC_PER_SEC);
         if (timeline->n == timeline->allocated && timeline_grow(timeline) < 0)
                 return;
         timeline->samples[timeline->n++] = (Sample){
