@@ -244,19 +244,18 @@ static json_t *states_object(const Supervisor *s) {
 
 static void handle_status(const Request *q) {
         const Supervisor *s = q->s;
-        json_t *reply = message_reply(q->op);
+        _cleanup_(json_decrefp) json_t *reply = message_reply(q->op);
         char at[CLOCK_RFC3339_MAX];
+        json_t *status;
 
-        (void)json_object_set_new(reply, "status",
-                json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
-                        SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
-                        s->options.private_mode ? "private" : "system", "started_at",
-                        clock_format_rfc3339(at, s->started_at), "record_socket", s->record_path, "tree",
-                        tree_object(s), "enforcement", s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs,
-                        "states", states_object(s), "storage", recorder_storage(s->recorder), "unrecorded",
-                        (json_int_t)recorder_waiting(s->recorder), "dropped", (json_int_t)recorder_dropped(s->recorder),
-                        "foreign_groups", (json_int_t)s->n_foreign));
-        serve_answer(q, reply);
+        status = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
+                SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
+                s->options.private_mode ? "private" : "system", "started_at", clock_format_rfc3339(at, s->started_at),
+                "record_socket", s->record_path, "tree", tree_object(s), "enforcement",
+                s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs, "states", states_object(s), "storage",
+                recorder_storage(s->recorder), "unrecorded", (json_int_t)recorder_waiting(s->recorder), "dropped",
+                (json_int_t)recorder_dropped(s->recorder), "foreign_groups", (json_int_t)s->n_foreign);
+        serve_answer(q, json_object_set_new(reply, "status", status) == 0 ? json_incref(reply) : NULL);
 }
 
 static const struct {
