@@ -30,9 +30,11 @@ static void note_killed(Launch *l, pid_t pid, const char *comm, const struct rus
 }
 
 static void main_ended(Launch *l, int status) {
+        int error = spawn_wait_exec(&l->spawned);
+
         l->main_reaped = true;
         l->wait_status = status;
-        l->exec_errno = MAX_OF(spawn_wait_exec(&l->spawned), 0);
+        l->exec_errno = error > 0 ? error : 0;
         l->ended_usec = clock_boottime_usec();
         l->ended_at = clock_realtime_usec();
         l->exit_untold = true;
