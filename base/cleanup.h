@@ -13,38 +13,38 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)   __attribute__((cleanup(f)))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
-#define _pure_ __attribute__((pure))
-#define _unused_ __attribute__((unused))
+#define _pure_         __attribute__((pure))
+#define _unused_       __attribute__((unused))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+#define MIN_OF(a, b)  ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b)  ((a) > (b) ? (a) : (b))
 
-#define TAKE_PTR(p)                                                                                \
-        ({                                                                                         \
-                typeof(p) *_p = &(p);                                                              \
-                typeof(p) _v = *_p;                                                                \
-                *_p = NULL;                                                                        \
-                _v;                                                                                \
+#define TAKE_PTR(p)                   \
+        ({                            \
+                typeof(p) *_p = &(p); \
+                typeof(p) _v = *_p;   \
+                *_p = NULL;           \
+                _v;                   \
         })
 
-#define TAKE_FD(fd)                                                                                \
-        ({                                                                                         \
-                int *_p = &(fd);                                                                   \
-                int _v = *_p;                                                                      \
-                *_p = -EBADF;                                                                      \
-                _v;                                                                                \
+#define TAKE_FD(fd)              \
+        ({                       \
+                int *_p = &(fd); \
+                int _v = *_p;    \
+                *_p = -EBADF;    \
+                _v;              \
         })
 
 /* Declares `static inline void funcp(type *p)`, the cleanup form of func(). A type takes no parentheses. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
-#define DEFINE_CLEANUP(type, func)                                                                 \
-        static inline void func##p(type *p) {                                                      \
-                if (*p)                                                                            \
-                        func(*p);                                                                  \
-        }                                                                                          \
+#define DEFINE_CLEANUP(type, func)            \
+        static inline void func##p(type *p) { \
+                if (*p)                       \
+                        func(*p);             \
+        }                                     \
         struct cleanup_swallows_semicolon_##func
 /* NOLINTEND(bugprone-macro-parentheses) */
 

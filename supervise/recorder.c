@@ -26,8 +26,6 @@
 #define CHILD_FD_SUPERVISOR 3
 #define CHILD_FD_LISTEN     4
 
-extern char **environ;
-
 typedef struct Entry {
         TAILQ_ENTRY(Entry) link;
         uint64_t n;

@@ -86,9 +86,9 @@ int request_set_command(RunRequest *request, char *const *argv) {
         joined[at ? at - 1 : 0] = '\0';
         request->cmdline_length = strlen(joined);
         if (request->cmdline_length > REQUEST_CMDLINE_MAX) {
-                at = REQUEST_CMDLINE_MAX;
-                for (int i = 0; i < 3 && ((unsigned char)joined[at] & 0xc0) == 0x80; i++)
-                        at--; /* not in the middle of a UTF-8 character, of at most 4 bytes */
+                at = REQUEST_CMDLINE_MAX; /* not in the middle of a UTF-8 character, of at most 4 bytes */
+                for (int i = 0; i < 3 && at < length && ((unsigned char)joined[at] & 0xc0) == 0x80; i++)
+                        at--;
                 joined[at] = '\0';
         }
         free(request->cmdline);
