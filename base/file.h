@@ -16,13 +16,15 @@ int file_read_at(int dir, const char *name, size_t max_bytes, char **ret, size_t
 /* One decimal number, "max" is UINT64_MAX. 0, -errno, -EINVAL on other text. */
 int file_read_u64_at(int dir, const char *name, uint64_t *ret);
 
-/* Writes the text in one write(2) to an existing kernel file (nothing is truncated). 0 or -errno as the kernel gave it. */
+/* Writes the text in one write(2) to an existing kernel file (nothing is truncated). 0 or -errno as the kernel gave it.
+ */
 int file_write_at(int dir, const char *name, const char *text);
 
 /* "key value\n" lines (memory.events, cpu.stat): the value behind key in text. 0, -ENOENT, -EINVAL if no number. */
 int text_find_u64(const char *text, const char *key, uint64_t *ret);
 
-/* Replaces path durably: temporary file, fsync, rename, fsync of the directory; mode regardless of umask. 0 or -errno. */
+/* Replaces path durably: temporary file, fsync, rename, fsync of the directory; mode regardless of umask. 0 or -errno.
+ */
 int file_replace_at(int dir, const char *name, const void *data, size_t size, mode_t mode);
 
 /* mkdir -p of an absolute or relative path; existing parts are left as they are. 0 or -errno. */

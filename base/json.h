@@ -1,4 +1,5 @@
-/* jansson with checked getters (its own json_decrefp() is the cleanup). Integers beyond 2^63-1 ("infinity") travel as null. */
+/* jansson with checked getters (its own json_decrefp() is the cleanup). Integers beyond 2^63-1 ("infinity") travel as
+ * null. */
 #pragma once
 
 #include <jansson.h>

@@ -1,7 +1,8 @@
 /*
  * One line per change of state. Only cmd/ and supervise/supervisor.c call it: libraries return errors.
  *
- * Lines go to stderr, prefixed with "<N>" when stderr is the journal's socket (sd-daemon(3)), else with the program's name.
+ * Lines go to stderr, prefixed with "<N>" when stderr is the journal's socket (sd-daemon(3)), else with the program's
+ * name.
  */
 #pragma once
 

@@ -28,21 +28,23 @@ int process_identity(pid_t pid, ProcessIdentity *ret);
 /* The comm, at most 15 bytes + NUL (TASK_COMM_LEN). 0 or -ESRCH. */
 int process_comm(pid_t pid, char ret_comm[static 16]);
 
-/* argv joined by blanks, capped at max_bytes; *ret_length (or NULL) the true length. "" for zombies. 0 or -ESRCH. Caller frees. */
+/* argv joined by blanks, capped at max_bytes; *ret_length (or NULL) the true length. "" for zombies. 0 or -ESRCH.
+ * Caller frees. */
 int process_cmdline(pid_t pid, size_t max_bytes, char **ret, size_t *ret_length);
 
 /* RssAnon + RssShmem of /proc/PID/status, bytes: cheap, counts shared pages in every process. 0 or -ESRCH. */
 int process_rss(pid_t pid, uint64_t *ret_bytes);
 
-/* Pss_Anon + Pss_Shmem of /proc/PID/smaps_rollup, bytes: shared pages divided by sharers. 0, -ESRCH (zombies too), -EACCES,
- * -EOPNOTSUPP without these fields. */
+/* Pss_Anon + Pss_Shmem of /proc/PID/smaps_rollup, bytes: shared pages divided by sharers. 0, -ESRCH (zombies too),
+ * -EACCES, -EOPNOTSUPP without these fields. */
 int process_pss(pid_t pid, uint64_t *ret_anon_bytes, uint64_t *ret_shmem_bytes, uint64_t *ret_file_bytes);
 
-/* The value of an environment variable at exec time, from /proc/PID/environ. 0, -ENOENT, -ESRCH, -EACCES. Caller frees. */
+/* The value of an environment variable at exec time, from /proc/PID/environ. 0, -ENOENT, -ESRCH, -EACCES. Caller frees.
+ */
 int process_environment(pid_t pid, const char *name, char **ret);
 
-/* The v2 line ("0::/…") of /proc/PID/cgroup, the path only (of a zombie maybe with " (deleted)"). 0, -ESRCH, -ENODATA without
- * such a line. Caller frees. */
+/* The v2 line ("0::/…") of /proc/PID/cgroup, the path only (of a zombie maybe with " (deleted)"). 0, -ESRCH, -ENODATA
+ * without such a line. Caller frees. */
 int process_cgroup(pid_t pid, char **ret_path);
 
 /* The texts of these files, parsed; the process_* above read them. 0 or -EINVAL. */

@@ -1,4 +1,5 @@
-/* UUIDv7 (RFC 9562): 48 bits of milliseconds since the epoch, 12 of their fraction, then random; ids made later sort later. */
+/* UUIDv7 (RFC 9562): 48 bits of milliseconds since the epoch, 12 of their fraction, then random; ids made later sort
+ * later. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +11,8 @@ typedef struct Uuid {
         char text[UUID_TEXT_MAX]; /* lower case, "" is none */
 } Uuid;
 
-/* A fresh id; monotonic within the process, whatever the clock does. getrandom(2); cannot fail after boot. One thread only. */
+/* A fresh id; monotonic within the process, whatever the clock does. getrandom(2); cannot fail after boot. One thread
+ * only. */
 Uuid uuid_new(uint64_t realtime_usec);
 /* Whether text is a UUID in canonical form, either case. */
 bool uuid_valid(const char *text);

@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define MESSAGE_VERSION   1
-#define MESSAGE_MAX_BYTES 65536 /* a seqpacket socket queues only a few of these: lists are one packet a row */
-#define MESSAGE_MAX_FDS   4     /* more in one packet are closed unread */
-#define MESSAGE_ENVELOPE_BYTES 512 /* what is around a row in its packet */
+#define MESSAGE_VERSION        1
+#define MESSAGE_MAX_BYTES      65536 /* a seqpacket socket queues only a few of these: lists are one packet a row */
+#define MESSAGE_MAX_FDS        4     /* more in one packet are closed unread */
+#define MESSAGE_ENVELOPE_BYTES 512   /* what is around a row in its packet */
 
 enum {
         _MESSAGE_E_SUCCESS,
@@ -33,8 +33,8 @@ typedef struct Message {
 /* sendmsg(2), MSG_NOSIGNAL; blocks if the socket does. 0, -EAGAIN, -EPIPE, -EMSGSIZE (nothing was sent), -errno. */
 int message_send(int fd, const json_t *body, const int *fds, size_t n_fds);
 /*
- * recvmsg(2). 0, MESSAGE_E_*, -EAGAIN, -errno. Nothing to free unless 0. -ENOMEM: nothing was taken, try again; -ENOBUFS: the
- * packet was lost for want of memory.
+ * recvmsg(2). 0, MESSAGE_E_*, -EAGAIN, -errno. Nothing to free unless 0. -ENOMEM: nothing was taken, try again;
+ * -ENOBUFS: the packet was lost for want of memory.
  */
 int message_receive(int fd, Message *ret);
 void message_deinit(Message *message);
