@@ -20,7 +20,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define WINDOW              32 /* rows on the wire; an event is a few KiB, the socket takes a few hundred */
+#define WINDOW              32                      /* rows on the wire */
+#define WINDOW_BYTES        (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
 #define RESTART_MIN_USEC    (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC    (5 * USEC_PER_SEC)
 #define CHILD_FD_SUPERVISOR 3
@@ -48,7 +49,7 @@ struct Recorder {
         sd_event_source *restart; /* owned */
         uint64_t backoff_usec;
         TAILQ_HEAD(Entries, Entry) entries;
-        size_t n_entries, n_sent;
+        size_t n_entries, n_sent, sent_bytes;
         uint64_t bytes, next_n, dropped;
         json_t *storage; /* owned */
         bool trouble;    /* state_changed(bad) was said */
@@ -73,7 +74,7 @@ static void pump(Recorder *r) {
         Entry *entry;
 
         TAILQ_FOREACH(entry, &r->entries, link) {
-                if (!r->link || r->n_sent >= WINDOW)
+                if (!r->link || r->n_sent >= WINDOW || r->sent_bytes >= WINDOW_BYTES)
                         return;
                 if (entry->sent)
                         continue;
@@ -81,6 +82,7 @@ static void pump(Recorder *r) {
                         return;
                 entry->sent = true;
                 r->n_sent++;
+                r->sent_bytes += entry->size;
         }
 }
 
@@ -93,8 +95,10 @@ static void acknowledge(Recorder *r, uint64_t n) {
                 TAILQ_REMOVE(&r->entries, entry, link);
                 r->n_entries--;
                 r->bytes -= entry->size;
-                if (entry->sent)
+                if (entry->sent) {
                         r->n_sent--;
+                        r->sent_bytes -= entry->size;
+                }
                 r->options.recorded(entry->op, entry->id, r->options.userdata);
                 entry_free(entry);
                 return;
@@ -176,7 +180,7 @@ static int on_child(sd_event_source *source, int fd, uint32_t revents, void *use
         }
         TAILQ_FOREACH(entry, &r->entries, link)
         entry->sent = false;
-        r->n_sent = 0;
+        r->n_sent = r->sent_bytes = 0;
         json_decref(r->storage);
         r->storage = json_pack("{s:s}", "state", "away");
         say(r, "the recorder has died and is started again; limits are enforced, the record waits in memory", true);
