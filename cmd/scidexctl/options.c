@@ -106,7 +106,7 @@ static int verb_find(const char *name, const Verb **ret, json_t **ret_error) {
         const char *names[32] = { NULL };
         const char *near;
 
-        for (size_t i = 0; verbs[i].name && i < ELEMENTSOF(names) - 1; i++) {
+        for (size_t i = 0; i < ELEMENTSOF(names) - 1 && verbs[i].name; i++) {
                 names[i] = verbs[i].name;
                 if (strcmp(verbs[i].name, name) == 0) {
                         *ret = &verbs[i];

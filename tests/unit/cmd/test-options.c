@@ -38,8 +38,7 @@ static Parsed parse_words(const char *const *words) {
         return p;
 }
 
-#define PARSE(...) \
-        _cleanup_(parsed_deinit) Parsed p = parse_words((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+#define PARSE(...) _cleanup_(parsed_deinit) Parsed p = parse_words((const char *const[]){ __VA_ARGS__, NULL })
 
 static const char *message_of(const Parsed *p) {
         return json_string_value(json_object_get(json_object_get(p->error, "error"), "message"));
@@ -73,7 +72,7 @@ static void after_two_dashes_everything_is_an_argument(void **state) {
 }
 
 static void no_verb_is_refused(void **state) {
-        PARSE();
+        PARSE(NULL);
 
         refused(&p, "no verb");
 }
