@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -131,6 +132,23 @@ class ExitStatus(ScidexTest):
                 self.assert_status(result, 0)
                 self.assertTrue(result.stdout)
         self.assertFalse(os.path.exists(self.world.socket))
+
+
+class Report(ScidexTest):
+    def test_it_is_written_where_a_link_points_and_the_link_stays(self):
+        link, target = os.path.join(self.here().directory, "link"), os.path.join(self.here().directory, "target")
+        os.symlink(target, link)
+        self.assert_status(self.run_scidex("--report", link, "--", "true", report=False), 0)
+        self.assertTrue(os.path.islink(link))
+        with open(target, encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["run"]["verdict"], "completed")
+
+    def test_a_path_that_can_not_be_written_is_refused_before_anything_runs(self):
+        missing = os.path.join(self.here().directory, "missing", "report.json")
+        result = self.run_scidex("--report", missing, "--", "touch", os.path.join(self.here().directory, "ran"), report=False)
+        self.assert_status(result, 125)
+        self.assertIn(missing, result.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.here().directory, "ran")))
 
 
 class Bytes(ScidexTest):
