@@ -39,7 +39,7 @@ class MemoryTest(ScidexTest):
 class Limit(MemoryTest):
     def test_an_allocation_beyond_the_limit_ends_within_a_second_of_reaching_it(self):
         launch = self.start_scidex("--memory", "256M", "--analysis-id", "SDA-42", "--", "python3", "-c", "b=bytearray(1<<30)")
-        group = eventually(lambda: self.world.list(), 20)[0]["group"]
+        group = launch.run()["group"]
 
         def at_limit():
             text = read_text(os.path.join(group, "memory.current"), "")
@@ -218,13 +218,17 @@ class Thrashing(MemoryTest):
     @needs("io-controller")
     def test_a_program_that_thrashes_at_its_limit_ends_as_memory_with_that_detail(self):
         world = self.new_world()
-        # A disk as slow as a real one under such a load: an emulated one reads from the host's memory.
-        number = os.stat(disk_path()).st_rdev
-        write_text(os.path.join(world.tree_parent, "io.max"), f"{os.major(number)}:{os.minor(number)} riops=200")
-        result = self.run_scidex(
-            "--memory", "32M", "--thrash", "8s", "--timeout", "150s", "--grace", "2s", "--",
-            helper("thrasher"), disk_path(), "64", "1000", timeout=30,
+        launch = world.start(
+            "--memory", "32M", "--thrash", "8s", "--timeout", "200s", "--grace", "2s", "--",
+            helper("thrasher"), disk_path(), "35", "1000", env={"THRASHER_READERS": "12"},
         )  # fmt: skip
+        # First to the limit, then the disk becomes as slow as a real one under such a load: the emulated one reads from
+        # the host's memory. With twelve readers hardly a moment passes in which none waits for a page it had before.
+        events = os.path.join(launch.run()["group"], "memory.events.local")
+        eventually(lambda: counter(events, "max") > 100, 10, "the readers are at their limit")
+        number = os.stat(disk_path()).st_rdev
+        write_text(os.path.join(world.tree_parent, "io.max"), f"{os.major(number)}:{os.minor(number)} riops=100")
+        result = launch.wait(30)
         self.assert_status(result, 137)
         self.assert_verdict(result, "memory", "thrashing")
         _, (event,) = self.assert_recorded(result.run["run_id"], "memory")
