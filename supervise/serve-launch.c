@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "supervise/adopt.h"
+#include "supervise/enforce.h"
 #include "supervise/serve.h"
 #include <string.h>
 
@@ -23,20 +24,21 @@ static int append_text(json_t *list, char *text) {
 }
 
 static json_t *run_environment(const Run *run) {
-        json_t *list = json_array();
+        _cleanup_(json_decrefp) json_t *list = json_array();
+        int r;
         char at[CLOCK_RFC3339_MAX];
 
-        (void)append_text(list, text_printf("SCIDEX_RUN_ID=%s", run->id.text));
+        r = append_text(list, text_printf("SCIDEX_RUN_ID=%s", run->id.text));
         if (run->request.analysis_id)
-                (void)append_text(list, text_printf("SCIDEX_ANALYSIS_ID=%s", run->request.analysis_id));
+                r |= append_text(list, text_printf("SCIDEX_ANALYSIS_ID=%s", run->request.analysis_id));
         if (run->request.memory_bytes != UINT64_MAX)
-                (void)append_text(
+                r |= append_text(
                         list, text_printf("SCIDEX_MEMORY_MAX=%llu", (unsigned long long)run->request.memory_bytes));
         if (run->request.timeout_usec != USEC_INFINITY)
-                (void)append_text(list,
+                r |= append_text(list,
                         text_printf("SCIDEX_DEADLINE=%s",
                                 clock_format_rfc3339(at, usec_add(run->launched_at, run->request.timeout_usec))));
-        return list;
+        return r < 0 ? NULL : TAKE_PTR(list);
 }
 
 static json_t *run_warnings(const Supervisor *s, const Run *run) {
@@ -61,27 +63,27 @@ static json_t *run_warnings(const Supervisor *s, const Run *run) {
         return list;
 }
 
-static void answer_start(const Request *q, const Run *run) {
+/* 0; < 0: the answer could not be made or sent, and a launcher that knows half of it must not start. */
+static int answer_start(const Request *q, const Run *run) {
         _cleanup_(json_decrefp) json_t *reply = message_reply(q->op);
         _cleanup_(close_fdp) int kill_fd = -EBADF;
         int fds[2] = { run->group.fd, -EBADF };
 
-        (void)json_object_set_new(reply, "run_id", json_string(run->id.text));
-        (void)json_object_set_new(reply, "start", json_string(run_is_grouped(run) ? "clone" : "plain"));
-        (void)json_object_set_new(reply, "deadline_boottime_usec", json_from_u64(run->deadline_usec));
-        (void)json_object_set_new(reply, "launched_boottime_usec", json_from_u64(run->launched_usec));
-        (void)json_object_set_new(reply, "launched_at_usec", json_from_u64(run->launched_at));
-        (void)json_object_set_new(
-                reply, "enforcement", json_string(run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel"));
-        (void)json_object_set_new(reply, "environment", run_environment(run));
-        (void)json_object_set_new(reply, "warnings", run_warnings(q->s, run));
+        if (json_object_set_new(reply, "run_id", json_string(run->id.text)) < 0 ||
+                json_object_set_new(reply, "start", json_string(run_is_grouped(run) ? "clone" : "plain")) < 0 ||
+                json_object_set_new(reply, "deadline_boottime_usec", json_from_u64(run->deadline_usec)) < 0 ||
+                json_object_set_new(reply, "launched_boottime_usec", json_from_u64(run->launched_usec)) < 0 ||
+                json_object_set_new(reply, "launched_at_usec", json_from_u64(run->launched_at)) < 0 ||
+                json_object_set_new(reply, "enforcement",
+                        json_string(run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel")) < 0 ||
+                json_object_set_new(reply, "environment", run_environment(run)) < 0 ||
+                json_object_set_new(reply, "warnings", run_warnings(q->s, run)) < 0)
+                return -ENOMEM;
         if (run_is_grouped(run)) {
                 kill_fd = group_open_kill_fd(&run->group);
                 fds[1] = kill_fd;
         }
-        if (!json_object_get(reply, "warnings") || !json_object_get(reply, "environment") ||
-                client_send(q->session->client, reply, fds, run_is_grouped(run) ? (kill_fd >= 0 ? 2 : 1) : 0) < 0)
-                client_close(q->session->client);
+        return client_send(q->session->client, reply, fds, run_is_grouped(run) ? (kill_fd >= 0 ? 2 : 1) : 0);
 }
 
 static unsigned depth_of(const Run *run) {
@@ -171,11 +173,15 @@ void serve_launch(const Request *q) {
                 (void)group_remove(&run->group);
                 return serve_refuse(q, "failed", "note the run in its group", strerror(-r), "See `scidexctl doctor`.");
         }
+        if (answer_start(q, run) < 0) {
+                (void)enforce_remove(run);
+                client_close(q->session->client);
+                return;
+        }
         run->client = q->session->client;
         if (run->outer)
                 run->outer->n_inner++;
         q->session->run = run;
-        answer_start(q, run);
         (void)life_add(q->s, TAKE_PTR(run));
 }
 
@@ -315,6 +321,7 @@ void serve_attach(const Request *q) {
                 (void)adopt_save_main(run);
                 life_main_is(q->s, run, pidfd);
         }
-        answer_start(q, run);
+        if (answer_start(q, run) < 0)
+                client_close(q->session->client);
         life_look(q->s, run);
 }

@@ -322,8 +322,8 @@ static void on_closed(Client *client, void *userdata) {
         free(session);
         if (run) {
                 run->client = NULL;
-                /* Dropped by us it may live and come back; before the start it does not. */
-                if (!client_hung_up(client) && run->phase != PHASE_STARTING)
+                /* Dropped by us it may live and come back. */
+                if (!client_hung_up(client))
                         life_watch_launcher(s, run);
                 else
                         run->launcher_gone = true;

@@ -23,6 +23,8 @@ int main(int argc, char **argv) {
         /* Unseeded, jansson reads /dev/urandom; our tables hold what the supervisor or our own user wrote. */
         json_object_seed(1);
         r = run_options_parse(argc, argv, &options);
+        if (r == -ENOMEM)
+                run_say("out of memory; nothing was started");
         if (r != 0)
                 return r > 0 ? EXIT_SUCCESS : RUN_EXIT_FAILED;
         if (launch_open_report(&launch) < 0 || connection_open(options.private_only, &launch.connection) < 0 ||
