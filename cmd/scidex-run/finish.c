@@ -200,11 +200,13 @@ static void say_ended(const Launch *l) {
 
 static void say_leftovers(const Launch *l) {
         _cleanup_(freep) char *name = name_of(l);
-        uint64_t n = 0;
+        uint64_t n = UINT64_MAX;
 
-        (void)json_get_u64(l->event, "processes_killed", &n);
-        run_say("%s left %llu process%s behind, killed. Details: scidexctl why %s", name, (unsigned long long)n,
-                n == 1 ? "" : "es", short_id(l));
+        if (json_get_u64(l->event, "processes_killed", &n) < 0 || n == UINT64_MAX)
+                run_say("%s left processes behind, killed. Details: scidexctl why %s", name, short_id(l));
+        else
+                run_say("%s left %llu process%s behind, killed. Details: scidexctl why %s", name, (unsigned long long)n,
+                        n == 1 ? "" : "es", short_id(l));
 }
 
 static void say_end(const Launch *l) {

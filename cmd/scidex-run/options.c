@@ -68,15 +68,19 @@ static const struct {
 
 void run_say(const char *format, ...) {
         _cleanup_(freep) char *text = NULL, *line = NULL;
+        const char *said;
         va_list arguments;
         int n;
 
         va_start(arguments, format);
         n = vasprintf(&text, format, arguments);
         va_end(arguments);
-        if (n < 0 || asprintf(&line, "scidex-run: %s\n", text) < 0)
-                return;
-        if (write(STDERR_FILENO, line, strlen(line)) < 0)
+        if (n < 0)
+                text = NULL; /* asprintf(3) leaves it undefined */
+        if (!text || asprintf(&line, "scidex-run: %s\n", text) < 0)
+                line = NULL;
+        said = line ? line : "scidex-run: out of memory\n";
+        if (write(STDERR_FILENO, said, strlen(said)) < 0)
                 return; /* there is nobody else to tell */
 }
 
@@ -127,11 +131,16 @@ static int set_signal(const char *name, const char *value, int *ret) {
 }
 
 static int set_count(const char *name, const char *value, uint64_t *ret) {
+        int r;
+
         if (strcmp(value, "infinity") == 0) {
                 *ret = UINT64_MAX;
                 return 0;
         }
-        return parse_u64(value, ret) == 0 ? 0 : bad_value(name, value, "not a whole number", "write e.g. --pids 4096");
+        r = parse_u64(value, ret);
+        if (r == -ERANGE)
+                return bad_value(name, value, "too large", "write infinity for no limit");
+        return r == 0 ? 0 : bad_value(name, value, "not a whole number", "write e.g. --pids 4096");
 }
 
 static int set_cpus(const char *name, const char *value, uint64_t *ret) {
@@ -234,6 +243,14 @@ static int check(const RunOptions *o, const char *const *given) {
         return -EINVAL;
 }
 
+static int bad_option(const char *word, bool value_missing) {
+        _cleanup_(freep) char *shown = text_escape(word);
+
+        run_say("option \"%s\": %s; see scidex-run --help", shown ? shown : "?",
+                value_missing ? "its value is missing" : "unknown, ambiguous, or takes no value");
+        return -EINVAL;
+}
+
 int run_options_parse(int argc, char **argv, RunOptions *ret) {
         struct option options[ELEMENTSOF(table) + 1] = { { 0 } };
         const char *given[ELEMENTSOF(table)] = { NULL };
@@ -247,12 +264,14 @@ int run_options_parse(int argc, char **argv, RunOptions *ret) {
                                 : required_argument,
                         NULL, (int)i + 256 };
         opterr = 0;
-        while ((option = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
-                if (option == '?' || option == ':') {
-                        run_say("option \"%s\": %s; see scidex-run --help", argv[optind - 1],
-                                option == ':' ? "its value is missing" : "unknown, ambiguous, or takes no value");
-                        return -EINVAL;
-                }
+        for (;;) {
+                const char *word = argv[optind]; /* in the middle of "-xy" getopt has not gone on to the next one */
+
+                option = getopt_long(argc, argv, "+:", options, NULL);
+                if (option == -1)
+                        break;
+                if (option == '?' || option == ':')
+                        return bad_option(word, option == ':');
                 given[option - 256] = optarg;
                 r = apply((size_t)option - 256, optarg, ret);
                 if (r != 0)
