@@ -19,8 +19,17 @@
 #define _unused_       __attribute__((unused))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
-#define MIN_OF(a, b)  ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b)  ((a) > (b) ? (a) : (b))
+
+/* Each argument is evaluated once; the names are unique, so that they nest. */
+#define MIN_OF(a, b)          PICK_OF_(a, b, <, __COUNTER__)
+#define MAX_OF(a, b)          PICK_OF_(a, b, >, __COUNTER__)
+#define PICK_OF_(a, b, op, n) PICK_OF__(a, b, op, n)
+#define PICK_OF__(a, b, op, n)                                \
+        ({                                                    \
+                typeof(a) left_##n = (a);                     \
+                typeof(b) right_##n = (b);                    \
+                left_##n op right_##n ? left_##n : right_##n; \
+        })
 
 #define TAKE_PTR(p)                   \
         ({                            \

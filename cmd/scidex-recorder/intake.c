@@ -99,13 +99,24 @@ static void arm_link(Intake *intake) {
                         (reads ? (uint32_t)EPOLLIN : 0) | (intake->n_outgoing > 0 ? (uint32_t)EPOLLOUT : 0));
 }
 
+/* An acknowledgement is lost, or a row: the next recorder gets all of them again, where this one would be waited for.
+ */
+static void give_up(Intake *intake) {
+        log_line(LOG_LEVEL_ERROR, "out of memory; starting anew");
+        (void)sd_event_exit(intake->event, EXIT_FAILURE);
+}
+
 static void send_outgoing(Intake *intake) {
         Outgoing *out;
+        int r;
 
         while ((out = STAILQ_FIRST(&intake->outgoing))) {
-                /* Any other failure is the hang-up, which is noticed where it is read. */
-                if (message_send(intake->fd, out->packet, NULL, 0) == -EAGAIN)
+                r = message_send(intake->fd, out->packet, NULL, 0);
+                if (r == -EAGAIN)
                         return;
+                /* What is not the hang-up, which is noticed where it is read. */
+                if (r < 0 && r != -EPIPE)
+                        give_up(intake);
                 STAILQ_REMOVE_HEAD(&intake->outgoing, link);
                 intake->n_outgoing--;
                 outgoing_free(out);
@@ -117,6 +128,8 @@ static void say(Intake *intake, json_t *packet) {
         Outgoing *out = packet && intake->fd >= 0 ? calloc(1, sizeof(*out)) : NULL;
 
         if (!out) {
+                if (intake->fd >= 0)
+                        give_up(intake);
                 json_decref(packet);
                 return;
         }
@@ -127,8 +140,10 @@ static void say(Intake *intake, json_t *packet) {
 }
 
 static void answer(Intake *intake, const char *op, json_t *n, json_t *reply) {
-        if (reply && n)
-                (void)json_object_set(reply, "n", n);
+        if (reply && n && json_object_set(reply, "n", n) < 0) {
+                json_decref(reply);
+                reply = NULL;
+        }
         say(intake, reply);
 }
 
@@ -296,8 +311,10 @@ static void take_packet(Intake *intake, Message *message) {
                 return;
         }
         row = calloc(1, sizeof(*row));
-        if (!row)
-                return; /* not acknowledged: it is sent again to the next recorder */
+        if (!row) {
+                give_up(intake);
+                return;
+        }
         *row = (Pending){ .kind = kind, .packet = message->body, .n = n };
         message->body = NULL;
         row->object = row_object(row->packet, kind);

@@ -9,7 +9,7 @@
 #include "cmd/scidexctl/explain.h"
 #include <string.h>
 
-#define MARKS  60
+#define MARKS  60U
 #define LEVELS 8
 
 static const char *const marks_utf8[LEVELS] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };

@@ -36,7 +36,18 @@ class Idle(ScidexTest):
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()
-        return read_text(path).splitlines()
+        return self.from_the_first_wait(read_text(path).splitlines())
+
+    def from_the_first_wait(self, lines):
+        """Attaching interrupts the wait a process sleeps in: what it does until it is back there is strace's doing."""
+        waits, kept = set(), []
+        for line in lines:
+            pid = line.split()[0]
+            if pid in waits:
+                kept.append(line)
+            elif "epoll_wait(" in line or "epoll_pwait" in line or "restart_syscall(" in line:
+                waits.add(pid)
+        return kept
 
     def calls(self, lines):
         """Those that are more than being in a wait when strace came or went."""
