@@ -85,8 +85,10 @@ static int be_recorder(const char *directory) {
 
                 if (message_receive(LINK_FD, &m) != 0)
                         return 0;
-                if (dies)
+                if (dies) {
+                        message_deinit(&m);
                         return 1;
+                }
                 if (strcmp(way, "tells") == 0)
                         tell_what_came(&m);
                 acknowledge(&m);
