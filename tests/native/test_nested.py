@@ -53,6 +53,13 @@ class Nested(ScidexTest):
         self.world.kill(outer["run_id"])
         launch.wait()
 
+    def test_the_inner_run_has_the_grace_of_the_outer_one(self):
+        path = os.path.join(self.new_world().directory, "tidied")
+        command = f"sh -c \"trap 'sleep 1; echo tidy > {path}; exit 0' TERM; echo ready; while :; do sleep 0.1; done\""
+        launch = self.start_two("--timeout", "1s", "--grace", "5s", command=command)
+        self.assert_status(launch.wait(), 124)
+        self.assertTrue(os.path.exists(path), "it was killed before it had tidied up")
+
     def test_the_end_of_the_outer_run_ends_the_inner_one(self):
         launch = self.start_two("--timeout", "3s", "--grace", "2s")
         outer, inner = self.both()
