@@ -52,7 +52,8 @@ PATIENCE = 50
 
 
 def is_static(path):
-    return b"ld-linux" not in open(path, "rb").read(1 << 16)
+    with open(path, "rb") as file:
+        return b"ld-linux" not in file.read(1 << 16)
 
 
 class Faults(ScidexTest):
