@@ -117,6 +117,9 @@ static void a_packet_may_have_64_kib_and_not_a_byte_more(void **state) {
         assert_int_equal(message_send(p->a, over, NULL, 0), -EMSGSIZE);
         assert_int_equal(strlen(text), MESSAGE_MAX_BYTES + 1);
         check_bad(p, text, strlen(text)); /* whoever sends it all the same */
+        memset(text, ' ', strlen(text));
+        memcpy(text, "{}", 2);
+        check_bad(p, text, strlen(text)); /* also where what is cut off is blank */
 }
 
 static void more_fds_than_allowed_are_closed(void **state) {

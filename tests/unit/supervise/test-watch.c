@@ -142,6 +142,8 @@ static void a_copy_on_write_is_seen_though_rss_stands_still(void **state) {
         assert_int_equal(watch_memory(run, now_usec), 0);
         assert_true(run->watch.rss_bytes > run->request.memory_bytes);
         assert_true(run->watch.private_bytes < run->request.memory_bytes);
+        assert_int_equal(watch_memory(run, run->watch.next_look_usec), 0); /* nor does it count as above later */
+        assert_true(run->watch.private_bytes < run->request.memory_bytes);
         assert_int_equal(write(family.orders, "wwwwwwww", N), N);
         hear(&family, N);
         now_usec = run->watch.next_look_usec;
