@@ -27,6 +27,9 @@
 
 #define START_WAIT_MSEC    20000              /* for "ready": a scope asked of systemd may take seconds */
 #define RESTART_EVERY_USEC (2 * USEC_PER_SEC) /* a supervisor that can't start is not started in a loop */
+#define OTHER_WAIT_USEC    (500 * USEC_PER_MSEC)
+#define OTHER_EVERY_MSEC   20
+#define OTHER_TRIES        20 /* of both: 10 s */
 #define READY_MAX          4096
 
 static void connection_failed(const char *path, int r) {
@@ -121,7 +124,7 @@ static int start(const char *path, int *ret_ready_fd) {
         return 0;
 }
 
-/* 0 when it said "ready"; else what it said is said on stderr. */
+/* 0 when it said "ready"; -EBUSY when another one has the tree; else what it said is said on stderr. */
 static int wait_ready(int fd) {
         char text[READY_MAX + 1] = "";
         struct pollfd waiting = { .fd = fd, .events = POLLIN };
@@ -131,13 +134,43 @@ static int wait_ready(int fd) {
                 n = read(fd, text, READY_MAX);
         if (n > 0 && strcmp(text, "ready") == 0)
                 return 0;
+        if (n > 0 && strcmp(text, "busy") == 0)
+                return -EBUSY;
         run_say("can't start a private supervisor: %s; see scidexctl doctor",
                 n > 0 ? text : "it gave no answer (its log is supervisor.log in the state directory)");
         return -EIO;
 }
 
+/*
+ * Another supervisor has the tree and is not at the socket: it is starting (its launcher died with the lock), or
+ * leaving. Either it comes, or the tree is free in a moment and ours may try again.
+ */
+static int wait_for_other(const char *path, int *ret_fd) {
+        uint64_t until = clock_boottime_usec() + OTHER_WAIT_USEC;
+        int r;
+
+        do {
+                (void)poll(NULL, 0, OTHER_EVERY_MSEC);
+                r = client_connect(path, ret_fd);
+        } while ((r == CLIENT_E_NO_SOCKET || r == CLIENT_E_REFUSED) && clock_boottime_usec() < until);
+        return r;
+}
+
+/* 0: it is ready; -EBUSY: another one has the tree; -errno, said on stderr. */
+static int start_one(const char *path) {
+        _cleanup_(close_fdp) int ready = -EBADF;
+        int r = start(path, &ready);
+
+        if (r < 0) {
+                run_say("can't start a private supervisor: scidex-supervisor %s; is scidex installed as a whole?",
+                        r == -ENOENT ? "is not found" : strerror(-r));
+                return r;
+        }
+        return wait_ready(ready);
+}
+
 static int start_and_connect(const char *path, Connection *ret) {
-        _cleanup_(close_fdp) int lock = -EBADF, ready = -EBADF;
+        _cleanup_(close_fdp) int lock = -EBADF;
         _cleanup_(freep) char *error = NULL;
         int r;
 
@@ -154,18 +187,15 @@ static int start_and_connect(const char *path, Connection *ret) {
         }
         if (client_connect(path, &ret->fd) == 0)
                 return 0; /* somebody else has started it meanwhile */
-        r = start(path, &ready);
-        if (r < 0) {
-                run_say("can't start a private supervisor: scidex-supervisor %s; is scidex installed as a whole?",
-                        r == -ENOENT ? "is not found" : strerror(-r));
-                return r;
+        for (unsigned i = 0; i < OTHER_TRIES; i++) {
+                r = start_one(path);
+                if (r < 0 && r != -EBUSY)
+                        return r;
+                r = r == -EBUSY ? wait_for_other(path, &ret->fd) : client_connect(path, &ret->fd);
+                if (r == 0)
+                        return 0;
         }
-        r = wait_ready(ready);
-        if (r < 0)
-                return r;
-        r = client_connect(path, &ret->fd);
-        if (r != 0)
-                connection_failed(path, r);
+        connection_failed(path, r);
         return r > 0 ? -EIO : r;
 }
 

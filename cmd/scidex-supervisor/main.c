@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
         if (r == 0)
                 r = supervisor_new(&options.supervisor, &supervisor, &error);
         if (r < 0) {
-                options_report(&options, error ? error : strerror(-r));
+                options_report(&options, r == -EBUSY ? "busy" : error ? error : strerror(-r));
                 log_line(LOG_LEVEL_ERROR, "%s", error ? error : strerror(-r));
                 return EXIT_FAILURE;
         }
