@@ -68,7 +68,7 @@ static void an_fd_taken_out_stays_open(void **state) {
         assert_int_equal(message_take_fd(&m, 2), -EBADF);
         message_deinit(&m);
         assert_true(fcntl(taken, F_GETFD) >= 0);
-        taken = close_fd(taken);
+        close_fd(TAKE_FD(taken));
         assert_int_equal(fd_count(), p->n_fds + 2);
 }
 
@@ -99,7 +99,8 @@ static void nesting_without_end_is_bad(void **state) {
         char deep[20000];
 
         memset(deep, '[', sizeof(deep));
-        memcpy(deep, "{\"a\":", 5);
+        (void)stpcpy(deep, "{\"a\":");
+        deep[strlen(deep)] = '[';
         check_bad(*state, deep, sizeof(deep));
 }
 
@@ -118,7 +119,8 @@ static void a_packet_may_have_64_kib_and_not_a_byte_more(void **state) {
         assert_int_equal(strlen(text), MESSAGE_MAX_BYTES + 1);
         check_bad(p, text, strlen(text)); /* whoever sends it all the same */
         memset(text, ' ', strlen(text));
-        memcpy(text, "{}", 2);
+        text[0] = '{';
+        text[1] = '}';
         check_bad(p, text, strlen(text)); /* also where what is cut off is blank */
 }
 
