@@ -25,7 +25,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from scidextest import BUILD, ScidexTest, eventually, is_alive, needs, program, read_text, skip  # noqa: E402
 
 LONG = os.environ.get("SCIDEX_TEST_LONG") == "1"
-FAULTS_SHORT = 5  # for each test in short mode
+FAULTS_SHORT = 3  # for each test in short mode
 FAULTS_LONG = int(os.environ.get("SCIDEX_TEST_FAULTS", "400"))  # at most, in long mode
 LIBRARY = os.path.join(BUILD, "tests", "fault", "failing.so")
 
