@@ -58,6 +58,10 @@ static int read_all(int fd, size_t max_bytes, char **ret, size_t *ret_size) {
                 size += (size_t)n;
                 if (size > max_bytes)
                         return -EFBIG;
+                /* The kernel's files stop early only before a record that does not fit: half a buffer left is the end.
+                 */
+                if ((size_t)n <= READ_FIRST_BYTES / 2 && room - size >= READ_FIRST_BYTES / 2)
+                        break;
         }
 
         text[size] = '\0';

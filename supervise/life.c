@@ -107,7 +107,9 @@ void life_look(Supervisor *s, Run *run) {
 
         if (run->next_retry_usec <= now_usec && run->phase != PHASE_KILLING)
                 run->next_retry_usec = USEC_INFINITY; /* this is the try; who needs another says so */
-        if (run_lives(run)) {
+        if (run_lives(run) && !run->outer && is_over(run)) {
+                ending_begin(s, run, now_usec); /* nothing is left to decide but the verdict */
+        } else if (run_lives(run)) {
                 (void)watch_oom(run, &max_grew);
                 if (run->outer && is_killed_from_outside(run, now_usec))
                         look_around(s, run);

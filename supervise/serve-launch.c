@@ -230,7 +230,8 @@ void serve_started(const Request *q) {
         comm_from_command(run);
         (void)adopt_save_main(run);
         life_main_is(q->s, run, pidfd);
-        life_look(q->s, run);
+        if (run->main_exited)
+                life_look(q->s, run);
 }
 
 /* Into the group before exec: its uids must be the peer's, and it must still be the same process afterwards. */
