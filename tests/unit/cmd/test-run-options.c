@@ -22,7 +22,6 @@ typedef struct Parsed {
         RunOptions options;
         int result;
         char *said, *printed; /* owned; stderr, stdout */
-        const char *argv[WORDS_MAX];
 } Parsed;
 
 static void parsed_deinit(Parsed *p) {
@@ -31,7 +30,10 @@ static void parsed_deinit(Parsed *p) {
         free(p->printed);
 }
 
-static void parse_words(Parsed *p, const char *const *words) {
+/* The options borrow of the words, which stand until the next call. */
+static Parsed parse_words(const char *const *words) {
+        static const char *argv[WORDS_MAX];
+        Parsed p = { .result = 0 };
         char *no_words[] = { (char *)"", NULL };
         Capture out, err;
         int argc = 0;
@@ -39,20 +41,20 @@ static void parse_words(Parsed *p, const char *const *words) {
         optind = 0; /* getopt(3) forgets where it was */
         (void)getopt(1, no_words, "+");
         optind = 1;
-        p->argv[argc++] = "scidex-run";
+        memset(argv, 0, sizeof(argv));
+        argv[argc++] = "scidex-run";
         while (*words)
-                p->argv[argc++] = *words++;
+                argv[argc++] = *words++;
         (void)fflush(stdout);
         out = capture_begin(STDOUT_FILENO);
         err = capture_begin(STDERR_FILENO);
-        p->result = run_options_parse(argc, (char **)p->argv, &p->options);
-        p->said = capture_end(&err);
-        p->printed = capture_end(&out);
+        p.result = run_options_parse(argc, (char **)argv, &p.options);
+        p.said = capture_end(&err);
+        p.printed = capture_end(&out);
+        return p;
 }
 
-#define PARSE(...)                                           \
-        _cleanup_(parsed_deinit) Parsed p = { .result = 0 }; \
-        parse_words(&p, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+#define PARSE(...) _cleanup_(parsed_deinit) Parsed p = parse_words((const char *const[]){ __VA_ARGS__, NULL })
 
 static void check_taken(const Parsed *p) {
         if (p->result != 0)
@@ -241,20 +243,18 @@ static void an_id_that_is_no_utf8_is_kept_escaped(void **state) {
 
 static void labels_of_no_utf8_have_a_key_that_is(void **state) {
         PARSE("--label", "k=\xff", "true");
-        _cleanup_(parsed_deinit) Parsed bad = { .result = 0 };
+        _cleanup_(parsed_deinit) Parsed bad = parse_words((const char *const[]){ "--label", "\xff=v", "true", NULL });
 
         check_taken(&p);
         assert_string_equal(json_string_value(json_object_get(p.options.request.labels, "k")), "\\xff");
-        parse_words(&bad, (const char *const[]){ "--label", "\xff=v", "true", NULL });
         assert_int_equal(bad.result, -EINVAL);
         assert_non_null(strstr(bad.said, "UTF-8"));
 }
 
 static void check_unknown(const char *const *words, const char *word, const char *reason) {
-        _cleanup_(parsed_deinit) Parsed p = { .result = 0 };
+        _cleanup_(parsed_deinit) Parsed p = parse_words(words);
         _cleanup_(freep) char *named = NULL;
 
-        parse_words(&p, words);
         assert_int_equal(p.result, -EINVAL);
         assert_true(asprintf(&named, "option \"%s\"", word) > 0);
         if (!strstr(p.said, named) || !strstr(p.said, reason) || !strstr(p.said, "--help"))
