@@ -662,8 +662,14 @@ class World:
             return client.rows("history", **members)
 
     def events(self, **members):
+        """Of a run that is not in the record (yet): none."""
         with self.record_client() as client:
-            return client.rows("events", **members)
+            try:
+                return client.rows("events", **members)
+            except ProtocolError as error:
+                if error.code == "not-found":
+                    return []
+                raise
 
     def why(self, run):
         with self.record_client() as client:
