@@ -80,6 +80,31 @@ int json_get_text(const json_t *object, const char *key, const char **ret) {
         return 0;
 }
 
+static bool was_out_of_memory;
+
+static void *noting_malloc(size_t size) {
+        void *p = malloc(size);
+
+        was_out_of_memory |= !p;
+        return p;
+}
+
+int json_parse(const char *text, size_t size, json_t **ret) {
+        json_t *value;
+
+        json_set_alloc_funcs(noting_malloc, free);
+        was_out_of_memory = false;
+        value = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+        if (was_out_of_memory) {
+                json_decref(value);
+                return -ENOMEM;
+        }
+        if (!value)
+                return -EINVAL;
+        *ret = value;
+        return 0;
+}
+
 /* Not json_dumps(): out of memory, jansson 2.14 can leave out a key and go on; into a buffer of ours nothing fails. */
 char *json_to_text(const json_t *object) {
         size_t size = json_dumpb(object, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);

@@ -122,13 +122,6 @@ static void message_take_control(Message *message, struct msghdr *header) {
         }
 }
 
-/* jansson has no code for each way of being out of memory, but one for each error of syntax. */
-static int parse_result(const json_error_t *error) {
-        enum json_error_code code = json_error_code(error);
-
-        return code == json_error_out_of_memory || code == json_error_unknown ? -ENOBUFS : MESSAGE_E_BAD;
-}
-
 int message_receive(int fd, Message *ret) {
         _cleanup_(freep) char *buffer = malloc(MESSAGE_MAX_BYTES);
         _cleanup_(message_deinit) Message message = MESSAGE_NONE;
@@ -140,8 +133,8 @@ int message_receive(int fd, Message *ret) {
         struct msghdr header = {
                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
         };
-        json_error_t error = { 0 };
         ssize_t n;
+        int r;
 
         if (!buffer)
                 return -ENOMEM;
@@ -157,9 +150,9 @@ int message_receive(int fd, Message *ret) {
                 return MESSAGE_E_CLOSED;
         if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
                 return MESSAGE_E_BAD;
-        message.body = json_loadb(buffer, (size_t)n, JSON_REJECT_DUPLICATES, &error);
-        if (!message.body)
-                return parse_result(&error);
+        r = json_parse(buffer, (size_t)n, &message.body);
+        if (r < 0)
+                return r == -ENOMEM ? -ENOBUFS : MESSAGE_E_BAD;
         if (!json_is_object(message.body))
                 return MESSAGE_E_BAD;
         *ret = message;

@@ -68,7 +68,9 @@ static int load(int fd, const char *name, json_t **ret) {
 
         if (r < 0)
                 return r;
-        *ret = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        r = json_parse(text, strlen(text), ret);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EBADMSG;
         if (json_is_object(*ret))
                 return 0;
         json_decref(*ret);

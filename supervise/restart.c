@@ -158,7 +158,7 @@ static void handover_read(Supervisor *s, int directory, const char *name) {
 
         if (file_read_at(directory, name, HANDOVER_MAX_BYTES, &text, NULL) < 0)
                 return;
-        o = json_loads(text, 0, NULL);
+        (void)json_parse(text, strlen(text), &o);
         if (json_is_object(o))
                 handover_apply(s, o);
 }

@@ -237,6 +237,7 @@ int connection_open(bool private_only, Connection *ret) {
                 connection = CONNECTION_NONE;
                 return 0;
         }
+        run_say("no supervisor can be found or started; see scidexctl doctor");
         return -ENOENT;
 }
 

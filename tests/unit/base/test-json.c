@@ -171,6 +171,27 @@ static void the_text_form_is_compact_and_in_order(void **state) {
         assert_json(json_pack("{s:i, s:[s,n]}", "z", 1, "a", "x"), "{\"z\":1,\"a\":[\"x\",null]}");
 }
 
+static void text_is_parsed_and_written_back_as_it_was(void **state) {
+        static const char text[] = "{\"a\":[1,null,\"\\u0001\"],\"b\":{}}";
+        _cleanup_(json_decrefp) json_t *value = NULL;
+        _cleanup_(freep) char *again = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), &value), 0);
+        again = json_to_text(value);
+        assert_string_equal(again, text);
+}
+
+static void what_is_no_json_or_names_a_key_twice_is_refused(void **state) {
+        static const char *const texts[] = { "", "{", "{\"a\":1,}", "{} {}", "{\"a\":1,\"a\":2}", "{\"a\":\"\xff\"}" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                json_t *value = NULL;
+
+                assert_int_equal(json_parse(texts[i], strlen(texts[i]), &value), -EINVAL);
+                assert_null(value);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(infinity_travels_as_null),
@@ -188,6 +209,8 @@ int main(void) {
                 cmocka_unit_test(what_is_no_object_has_no_keys),
                 cmocka_unit_test(flags_and_text_are_read),
                 cmocka_unit_test(the_text_form_is_compact_and_in_order),
+                cmocka_unit_test(text_is_parsed_and_written_back_as_it_was),
+                cmocka_unit_test(what_is_no_json_or_names_a_key_twice_is_refused),
         };
 
         return cmocka_run_group_tests_name("base-json", tests, setup, teardown);
