@@ -22,7 +22,7 @@ class Idle(ScidexTest):
         command = ["strace", "-f", "-tt", "-o", path]
         for pid in pids:
             command += ["-p", str(pid)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
         try:
             # It says so once it is attached.
             for _ in pids:
