@@ -106,12 +106,20 @@ int json_parse(const char *text, size_t size, json_t **ret) {
 }
 
 /* Not json_dumps(): out of memory, jansson 2.14 can leave out a key and go on; into a buffer of ours nothing fails. */
-char *json_to_text(const json_t *object) {
-        size_t size = json_dumpb(object, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+static char *to_text(const json_t *object, size_t flags) {
+        size_t size = json_dumpb(object, NULL, 0, flags);
         _cleanup_(freep) char *text = size > 0 ? malloc(size + 1) : NULL;
 
-        if (!text || json_dumpb(object, text, size, JSON_COMPACT | JSON_ENCODE_ANY) != size)
+        if (!text || json_dumpb(object, text, size, flags) != size)
                 return NULL;
         text[size] = '\0';
         return TAKE_PTR(text);
+}
+
+char *json_to_text(const json_t *object) {
+        return to_text(object, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+char *json_to_lines(const json_t *object) {
+        return to_text(object, JSON_INDENT(2) | JSON_ENCODE_ANY);
 }

@@ -24,3 +24,5 @@ int json_get_text(const json_t *object, const char *key, const char **ret);
 int json_parse(const char *text, size_t size, json_t **ret);
 /* Compact text; NULL on OOM. Caller frees. */
 char *json_to_text(const json_t *object);
+/* The same for people, indented by two. */
+char *json_to_lines(const json_t *object);

@@ -244,7 +244,7 @@ static int write_all(int fd, const char *text, size_t size) {
 static int write_report(const Launch *l) {
         _cleanup_(json_decrefp) json_t *report =
                 json_pack("{s:i, s:O, s:O?}", "schema", 1, "run", l->run, "event", l->event);
-        _cleanup_(freep) char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
+        _cleanup_(freep) char *text = report ? json_to_lines(report) : NULL;
         int r = text ? write_all(l->report_fd, text, strlen(text)) : -ENOMEM;
 
         if (r == 0)
