@@ -3,7 +3,8 @@
  *
  * With a working set somewhat larger than the memory limit every touch is a page that was thrown out a moment ago (a
  * refault): the process stands still in reclaim and I/O, yet is never out of memory. FILE may be a block device: its
- * pages are page cache as a file's. $THRASHER_READERS (1) processes do it at once.
+ * pages are page cache as a file's. $THRASHER_READERS (1) processes do it at once. The caller switches read-ahead off,
+ * of the disk: madvise(MADV_RANDOM) would, but tells newer kernels (MGLRU) not to count what is thrown out as missed.
  */
 
 #include <fcntl.h>
@@ -47,8 +48,6 @@ int main(int argc, char **argv) {
                 perror("thrasher");
                 return 2;
         }
-        /* Without read-ahead a touch is one page: the set is what was asked for. */
-        madvise(place, size, MADV_RANDOM);
         for (long i = 1; i < readers; i++)
                 if (fork() == 0)
                         _exit(touch_until(place, size / 4096, end, (unsigned int)i));
