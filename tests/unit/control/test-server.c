@@ -162,6 +162,10 @@ static void the_peer_is_known_also_for_what_came_before_it_was_accepted(void **s
         ask(fd, "late");
         turn(b);
         assert_int_equal(b->n_requests, 2);
+        if (client_peer_pidfd(b->last) == -ENOSYS) {
+                print_message("no pidfd_open here (valgrind?): the peer's pidfd is not tried\n");
+                return;
+        }
         assert_true(client_peer_pidfd(b->last) >= 0);
         assert_int_equal(client_peer_pidfd(b->last), client_peer_pidfd(b->last));
 }
