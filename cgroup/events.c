@@ -1,5 +1,5 @@
 /*
- * The one inotify fd of all groups, and PSI triggers; supervise/watch.c hangs both into its loop.
+ * The one inotify fd of all groups; the supervisor hangs it into its loop.
  *
  * inotify wants a path and we hold directory fds: /proc/self/fd/N/FILE is both, and follows no name that could change.
  * The kernel merges and delays notifications (kernel/cgroup/cgroup.c: cgroup_file_notify, 10 ms), so an event here only
@@ -8,8 +8,6 @@
 #include "cgroup/events.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/inotify.h>
 
@@ -59,18 +57,4 @@ int group_events_dispatch(GroupEvents *events, GroupEventFunc func, void *userda
                 dispatch_one(&event, func, userdata);
         }
         return 0;
-}
-
-int group_pressure_trigger(int group_fd, uint64_t stall_usec, uint64_t window_usec) {
-        _cleanup_(close_fdp) int fd = openat(group_fd, "memory.pressure", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-        _cleanup_(freep) char *text = NULL;
-
-        if (fd < 0)
-                return -errno;
-        text = text_printf("full %" PRIu64 " %" PRIu64, stall_usec, window_usec);
-        if (!text)
-                return -ENOMEM;
-        if (write(fd, text, strlen(text) + 1) < 0) /* with its NUL, as accounting/psi.rst has it */
-                return -errno;
-        return TAKE_FD(fd);
 }

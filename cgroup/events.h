@@ -21,9 +21,3 @@ typedef void (*GroupEventFunc)(int watch, void *userdata);
 /* Reads what is waiting and calls func per watch; watch -1 means the queue overflowed: look at everything. 0 or -errno.
  */
 int group_events_dispatch(GroupEvents *events, GroupEventFunc func, void *userdata);
-
-/*
- * A PSI trigger on the group's memory.pressure: "full <stall> <window>" (cgroup-v2.rst, accounting/psi.rst). fd to poll
- * for POLLPRI or -errno; unprivileged windows must be multiples of 2 s. Root's cost a kernel thread each.
- */
-int group_pressure_trigger(int group_fd, uint64_t stall_usec, uint64_t window_usec);

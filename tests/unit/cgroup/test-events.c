@@ -90,19 +90,6 @@ static void a_file_that_does_not_exist_cannot_be_watched(void **state) {
         assert_int_equal(group_events_add(&events, scratch->group.fd, "no.such.file"), -ENOENT);
 }
 
-static void a_pressure_trigger_is_an_fd_to_poll(void **state) {
-        Scratch *scratch = scratch_need(state);
-        _cleanup_(close_fdp) int fd = group_pressure_trigger(scratch->group.fd, 100000, 2000000);
-
-        if (fd == -ENOENT || fd == -EOPNOTSUPP) {
-                print_message("skipped: no memory.pressure here\n");
-                skip();
-        }
-        assert_true(fd >= 0);
-        assert_int_equal(poll(&(struct pollfd){ .fd = fd, .events = POLLPRI }, 1, 0), 0);
-        assert_true(group_pressure_trigger(scratch->group.fd, 2, 1) < 0);
-}
-
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
         const struct CMUnitTest tests[] = {
@@ -111,7 +98,6 @@ int main(void) {
                 T(a_watch_that_was_removed_is_not_heard),
                 cmocka_unit_test(nothing_waiting_is_success),
                 T(a_file_that_does_not_exist_cannot_be_watched),
-                T(a_pressure_trigger_is_an_fd_to_poll),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
