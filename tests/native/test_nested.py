@@ -14,10 +14,14 @@ class Nested(ScidexTest):
 
     def both(self, *rows):
         """(outer, inner) rows, by outer_run_id."""
-        rows = rows or eventually(lambda: len(self.world.list()) == 2 and self.world.list(), 10, "two runs")
+        rows = rows or eventually(self.two_with_pids, 10, "two runs")
         inner = next(row for row in rows if row["outer_run_id"])
         outer = next(row for row in rows if row["run_id"] == inner["outer_run_id"])
         return outer, inner
+
+    def two_with_pids(self):
+        rows = [row for row in self.world.list() if row["pid"]]
+        return rows if len(rows) == 2 else None
 
     def start_two(self, *options, inner_options=(), command="sh -c 'echo ready; exec sleep 1000'"):
         launch = self.start_scidex(*options, "--", "sh", "-c", f"{self.inner()} {' '.join(inner_options)} -- {command}; echo inner $?; exit 0")

@@ -481,7 +481,8 @@ class Launch:
     def run(self):
         def found():
             with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                return next((row for row in self.world.list() if row["launcher_pid"] == self.pid), None)
+                # The run may speak before its launcher has told its pid.
+                return next((row for row in self.world.list() if row["launcher_pid"] == self.pid and row["pid"]), None)
 
         return eventually(found, 10, f"a run of launcher {self.pid} in the list")
 
