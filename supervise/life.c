@@ -25,7 +25,7 @@
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 static uint64_t warn_usec(const Run *run) {
-        if (run->warned || run->request.warn_before_usec == 0 || run->phase != PHASE_RUNNING)
+        if (run->warned || run->request.warn_before_usec == 0 || run->phase > PHASE_RUNNING)
                 return USEC_INFINITY;
         return usec_sub(run->deadline_usec, run->request.warn_before_usec);
 }
