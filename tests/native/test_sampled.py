@@ -99,8 +99,9 @@ class Descendants(ScidexTest):
 
     def run_read_only(self, *arguments, **options):
         mount = cgroup_mount()
+        # Read-only is a flag of this namespace's mount and does not propagate; and in a chroot `/` can't be made private.
         script = f'mount -o remount,bind,ro {mount} && exec "$@"'
-        return self.world.run(*arguments, prefix=("unshare", "--mount", "sh", "-c", script, "sh"), **options)
+        return self.world.run(*arguments, prefix=("unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh"), **options)
 
     @needs("root")
     def test_a_read_only_cgroupfs_is_no_reason_to_refuse(self):

@@ -26,6 +26,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void scratch_deinit(Scratch *scratch) {
         (void)umount2(scratch->directory, MNT_DETACH);
+        (void)umount2(scratch->top, MNT_DETACH);
         (void)nftw(scratch->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
         free(scratch->path);
         free(scratch->directory);
@@ -47,14 +48,28 @@ Spool *scratch_open(const Scratch *scratch) {
         return spool;
 }
 
-void scratch_mount(const Scratch *scratch, const char *size) {
-        _cleanup_(freep) char *options = text_printf("size=%s,mode=0700", size);
+/* A mount namespace of our own. In a chroot `/` is no mount point that could be made private: then the directory is
+ * one. */
+static int own_mounts(const Scratch *scratch) {
+        if (unshare(CLONE_NEWNS) < 0)
+                return -errno;
+        if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0)
+                return 0;
+        if (mount(scratch->top, scratch->top, "none", MS_BIND, "") < 0 ||
+                mount("none", scratch->top, "none", MS_PRIVATE, "") < 0)
+                return -errno;
+        return 0;
+}
 
-        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0) {
-                print_message(
-                        "no mount namespace here (unshare: %s): full and read-only disks not tried\n", strerror(errno));
+void scratch_mount(const Scratch *scratch, const char *size) {
+        _cleanup_(freep) char *options = NULL;
+        int r = own_mounts(scratch);
+
+        if (r < 0) {
+                print_message("no mount namespace here (%s): full and read-only disks not tried\n", strerror(-r));
                 skip();
         }
+        options = text_printf("size=%s,mode=0700", size);
         assert_int_equal(directory_make(scratch->directory, 0700), 0);
         assert_int_equal(mount("scratch", scratch->directory, "tmpfs", 0, options), 0);
 }
