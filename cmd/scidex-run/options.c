@@ -90,7 +90,8 @@ static void print_help(void) {
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 if (table[i].argument && table[i].help[0])
                         (void)printf("  --%s%s%-*s %s\n", table[i].name, table[i].argument[0] ? " " : "",
-                                (int)(20 - strlen(table[i].name)), table[i].argument, table[i].help);
+                                (int)(21 - strlen(table[i].name) - (table[i].argument[0] != '\0')), table[i].argument,
+                                table[i].help);
         (void)puts("  --help, --version\n\n"
                    "Sizes: 512M, 2G, 1.5GiB, infinity (1024-based). Times: 90s, 30min, 1h 30min, 01:30:00, infinity.\n"
                    "--mem and --time are --memory and --timeout.\n\n"
