@@ -279,11 +279,13 @@ class OnATerminal(ScidexTest):
         terminal = self.open("bash", "--norc", "--noprofile", "-i")
         terminal.type(f"{self.scidex_run()} -- sh -c 'echo star''ted; read line; echo got $line' &\n")
         terminal.read_until("started")
-        run = self.only_run()
-        # A background job that reads gets SIGTTIN.
-        eventually(lambda: process_state(run["pid"]) == "T", 10, "the reader in the background is stopped")
+        # A background job that reads gets SIGTTIN, the launcher with it: maybe before it has told the run's pid.
+        launcher = self.world.list()[0]["launcher_pid"]
+        (reader,) = children_of(launcher)
+        eventually(lambda: process_state(reader) == "T", 10, "the reader in the background is stopped")
+        eventually(lambda: process_state(launcher) == "T", 10, "its launcher too")
         terminal.type("fg\n")
-        eventually(lambda: process_state(run["pid"]) != "T", 10, "the run is continued")
+        eventually(lambda: process_state(reader) != "T", 10, "the run is continued")
         terminal.type("hello\n")
         terminal.read_until("got hello")
         terminal.type("exit\n")

@@ -504,7 +504,7 @@ class World:
         self.database = os.path.join(self.state, "scidex", "spool.sqlite")
         for path in (self.runtime, self.state):
             os.mkdir(path, 0o700)
-        self.launches, self.mounts, self.supervisors = [], [], set()
+        self.launches, self.mounts, self.supervisors, self.faults = [], [], set(), []
         self.programs = None
         self.tree_parent, self.tree = None, None
         if tree and test_trees() is not None:
@@ -651,10 +651,27 @@ class World:
             signal.pidfd_send_signal(fd, number)
             if not wait_readable(fd, 15):
                 raise AssertionError(f"the supervisor did not end {deadline(15):g} s after signal {number}")
-        reap(pid)
+        self.collect(pid)
         if recorder is not None:
-            eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
+            eventually(lambda: self.collect(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
         return True
+
+    def collect(self, pid):
+        """reap() of a program of ours that was asked to end: any status but 0 is a fault (99 is a sanitizer's)."""
+        try:
+            collected, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return process_state(pid) is None
+        if collected == pid and status != 0:
+            self.faults.append(f"a daemon ended with {os.waitstatus_to_exitcode(status)}: {self.logs()[-2000:]}")
+        return collected == pid
+
+    def logs(self):
+        """What the supervisors of this world said, and their recorders."""
+        text = self.daemon_log()
+        for place, _, names in os.walk(self.state):
+            text += "".join(read_text(os.path.join(place, name), "") for name in names if name.endswith(".log"))
+        return text
 
     # The record
 
@@ -719,7 +736,9 @@ class World:
     def finish(self):
         """Ends everything and returns what should not have been there."""
         problems = self.end_launches() + self.wait_for_groups() + self.end_supervisors()
-        problems += self.end_processes() + self.reap_adopted() + self.remove_tree()
+        problems += self.end_processes() + self.reap_adopted() + self.remove_tree() + self.faults
+        # A recorder that its supervisor collected leaves no status to us.
+        problems += [line for line in self.logs().splitlines() if "Sanitizer" in line or "runtime error:" in line]
         for path in reversed(self.mounts):
             subprocess.run(["umount", "-l", path], check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
