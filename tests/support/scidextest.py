@@ -643,10 +643,12 @@ class World:
 
     def stop_supervisor(self, number=signal.SIGTERM):
         """Ends the supervisor by its pid and waits for it, and for its recorder. False when there was none."""
-        pid = self.supervisor_pid()
+        # One that answered before may have failed at just this question.
+        known = [other for other in self.supervisors if is_alive(other) and process_comm(other) in OWN_COMMS and self.is_ours(other)]
+        pid = self.supervisor_pid() or next(iter(known), None)
         if pid is None:
             return False
-        recorder = self.recorder_pid()
+        recorder = next((child for child in children_of(pid) if process_comm(child) == "scidex-recorder"), None)
         with pidfd(pid) as fd:
             signal.pidfd_send_signal(fd, number)
             if not wait_readable(fd, 15):
