@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -123,10 +124,13 @@ int client_record_path(const char *control_path, char **ret_path) {
 }
 
 int client_state_directory(char **ret_path) {
+        const char *file = environment_path("SCIDEX_STORAGE_SQLITE");
         const char *state = environment_path("XDG_STATE_HOME");
         const char *home = environment_path("HOME");
 
-        if (state)
+        if (file)
+                *ret_path = text_printf("%.*s", (int)MAX_OF(strrchr(file, '/') - file, (ptrdiff_t)1), file);
+        else if (state)
                 *ret_path = text_printf("%s/scidex", state);
         else if (geteuid() == 0)
                 *ret_path = strdup("/var/lib/scidex");

@@ -24,8 +24,11 @@ int client_socket_paths(bool private_only, char ***ret_paths);
 int client_private_path(char **ret_path);
 /* The record socket that belongs to a control socket's path. */
 int client_record_path(const char *control_path, char **ret_path);
-/* $XDG_STATE_HOME/scidex (~/.local/state/scidex); root: /var/lib/scidex. Where a private supervisor keeps its record
- * and log. */
+/*
+ * Where the record (spool.sqlite), a private supervisor's log and handovers lie: the directory of
+ * $SCIDEX_STORAGE_SQLITE if that is an absolute path, else $XDG_STATE_HOME/scidex (~/.local/state/scidex); root:
+ * /var/lib/scidex.
+ */
 int client_state_directory(char **ret_path);
 
 void client_paths_freep(char ***paths);

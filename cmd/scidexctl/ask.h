@@ -32,9 +32,6 @@ void source_deinit(Source *source);
 /* Asks and gathers rows. Always an answer; NULL on OOM. */
 json_t *source_ask(const Source *source, const json_t *request);
 
-/* Directory of the record without a supervisor: of $SCIDEX_STORAGE_SQLITE, else client_state_directory(). 0, -errno. */
-int record_directory(char **ret_path);
-
 /* One run, of the supervisors (`show`) and of the record (`why`, with its `events`), in either order. NULL on OOM. */
 json_t *ask_run(const Options *options, const char *run, bool live_first);
 

@@ -305,7 +305,7 @@ static void check_storage(Findings *f, const DoctorFacts *d) {
                         path ? path : "it");
         else if (journal && strcmp(journal, "wal") != 0)
                 add(f, "record", warning,
-                        "Put it on a local disk: SCIDEX_STORAGE_SQLITE=/path/on/a/local/disk/history.sqlite",
+                        "Put it on a local disk: SCIDEX_STORAGE_SQLITE=/path/on/a/local/disk/spool.sqlite",
                         "%s has the journal mode %s instead of wal: slower, and readers wait", path ? path : "it",
                         journal);
         else
@@ -325,7 +325,7 @@ static void check_state_directory(Findings *f, const DoctorFacts *d) {
                         d->state_directory_state == DIRECTORY_READ_ONLY ? "is not writable"
                                                                         : "does not exist and cannot be made");
         else if (d->state_on_network)
-                add(f, "state directory", not_ok, "Set SCIDEX_STORAGE_SQLITE=/path/on/a/local/disk/history.sqlite",
+                add(f, "state directory", not_ok, "Set SCIDEX_STORAGE_SQLITE=/path/on/a/local/disk/spool.sqlite",
                         "%s lies on a network file system, where SQLite's write-ahead log does not work", path);
         else
                 add(f, "state directory", ok, NULL, "%s %s", path,

@@ -27,16 +27,6 @@
 #define RECORDER_FD   3
 #define RECORDER_MSEC 2000 /* to end after its client has gone */
 
-int record_directory(char **ret_path) {
-        const char *file = getenv("SCIDEX_STORAGE_SQLITE");
-        const char *slash = file ? strrchr(file, '/') : NULL;
-
-        if (!slash)
-                return client_state_directory(ret_path);
-        *ret_path = slash == file ? strdup("/") : strndup(file, (size_t)(slash - file));
-        return *ret_path ? 0 : -ENOMEM;
-}
-
 int source_connect(const char *path, Source *ret) {
         *ret = SOURCE_NONE;
         return client_connect(path, &ret->fd);

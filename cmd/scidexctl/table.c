@@ -17,8 +17,8 @@
 #include <sys/ioctl.h>
 #include <wchar.h>
 
-#define GAP           2   /* blanks between columns */
-#define CELL_WIDE     40  /* a longer cell runs over in its own row instead of widening the column for all */
+#define GAP           2    /* blanks between columns */
+#define CELL_WIDE     40   /* a longer cell runs over in its own row instead of widening the column for all */
 #define PARAGRAPH_MAX 100U /* longer lines are hard to read */
 
 static const char *const tone_codes[] = {

@@ -124,6 +124,22 @@ static void the_state_directory_is_the_users_own(void **state) {
         assert_int_equal(none[0], '/');
 }
 
+static void the_record_named_by_path_lies_in_its_directory(void **state) {
+        _cleanup_(freep) char *named = NULL, *top = NULL, *relative = NULL;
+
+        put_environment("XDG_STATE_HOME", "/x/state");
+        put_environment("SCIDEX_STORAGE_SQLITE", "/disk/scidex/spool.sqlite");
+        assert_int_equal(client_state_directory(&named), 0);
+        assert_string_equal(named, "/disk/scidex");
+        put_environment("SCIDEX_STORAGE_SQLITE", "/spool.sqlite");
+        assert_int_equal(client_state_directory(&top), 0);
+        assert_string_equal(top, "/");
+        put_environment("SCIDEX_STORAGE_SQLITE", "spool.sqlite");
+        assert_int_equal(client_state_directory(&relative), 0);
+        assert_string_equal(relative, "/x/state/scidex");
+        put_environment("SCIDEX_STORAGE_SQLITE", NULL);
+}
+
 static char *place(void) {
         static char directory[32];
 
@@ -298,6 +314,7 @@ int main(void) {
                 IN_ENVIRONMENT(a_private_supervisor_binds_at_the_last_candidate),
                 cmocka_unit_test(the_record_socket_lies_beside_the_control_socket),
                 IN_ENVIRONMENT(the_state_directory_is_the_users_own),
+                IN_ENVIRONMENT(the_record_named_by_path_lies_in_its_directory),
                 cmocka_unit_test(each_way_of_not_connecting_has_its_result),
                 cmocka_unit_test(a_server_of_our_own_is_trusted),
                 cmocka_unit_test(a_server_of_another_user_is_foreign),
