@@ -256,9 +256,9 @@ static int write_report(const Launch *l) {
 }
 
 static int exec_failed(const Launch *l) {
-        const char *command = l->options->command[0];
+        _cleanup_(freep) char *command = text_escape(l->options->command[0]);
 
-        run_say("can't run \"%s\": %s%s", command, strerror(l->exec_errno),
+        run_say("can't run \"%s\": %s%s", command ? command : "?", strerror(l->exec_errno),
                 l->exec_errno == ENOENT ? "; check the name and PATH" : "; check its permissions and format");
         return l->exec_errno == ENOENT ? RUN_EXIT_NOT_FOUND : RUN_EXIT_NOT_EXECUTABLE;
 }
