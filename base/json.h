@@ -18,8 +18,8 @@ int json_get_bool(const json_t *object, const char *key, bool *ret);
 /* Points into object. null reads as -ENOENT. */
 int json_get_text(const json_t *object, const char *key, const char **ret);
 /*
- * json_loadb(3) of text that has each key once. 0, -EINVAL (no JSON), -ENOMEM. jansson 2.14 goes on when it is out of memory in the
- * middle of a word, with one letter less; here its allocator is watched. Not for threads.
+ * json_loadb(3) of text that has each key once. 0, -EINVAL (no JSON), -ENOMEM. jansson 2.14 goes on when it is out of
+ * memory in the middle of a word, with one letter less; here its allocator is watched. Not for threads.
  */
 int json_parse(const char *text, size_t size, json_t **ret);
 /* Compact text; NULL on OOM. Caller frees. */

@@ -41,6 +41,10 @@ static void timeline_thin(Timeline *timeline) {
         timeline->interval_sec *= 2;
 }
 
+static uint32_t to_u32(uint64_t value) {
+        return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
 void timeline_add(
         Timeline *timeline, uint64_t launched_usec, uint64_t now_usec, uint64_t memory_bytes, uint64_t cpu_usec) {
         if (timeline->n == TIMELINE_SLOTS)
@@ -49,9 +53,9 @@ void timeline_add(
         if (timeline->n == timeline->allocated && timeline_grow(timeline) < 0)
                 return;
         timeline->samples[timeline->n++] = (Sample){
-                .t_msec = (uint32_t)MIN_OF(usec_sub(now_usec, launched_usec) / USEC_PER_MSEC, (uint64_t)UINT32_MAX),
-                .memory_kib = (uint32_t)MIN_OF(memory_bytes / 1024, (uint64_t)UINT32_MAX),
-                .cpu_msec = (uint32_t)MIN_OF(cpu_usec / USEC_PER_MSEC, (uint64_t)UINT32_MAX),
+                .t_msec = to_u32(usec_sub(now_usec, launched_usec) / USEC_PER_MSEC),
+                .memory_kib = to_u32(memory_bytes / 1024),
+                .cpu_msec = to_u32(cpu_usec / USEC_PER_MSEC),
         };
 }
 
