@@ -29,6 +29,8 @@
         ((size_t)8 * 1024 * 1024) /* the kernel stops at 6 MiB of argv and environment, execve(2) \
                                    */
 #define STAT_START_TIME_FIELD 22
+#define STAT_FLAGS_FIELD      9
+#define KERNEL_PF_EXITING     0x4 /* include/linux/sched.h */
 
 int pidfd_open_pid(pid_t pid) {
         int fd = pidfd_open(pid, 0);
@@ -117,7 +119,7 @@ static int next_word(const char **text) {
 
 int process_parse_stat(const char *text, ProcessIdentity *ret) {
         const char *p = text, *name = strchr(text, '('), *end = strrchr(text, ')');
-        uint64_t pid, parent, start;
+        uint64_t pid, parent, flags, start;
 
         if (!name || !end || end < name || next_u64(&p, &pid) < 0 || strncmp(p, " (", 2) != 0 || pid > INT_MAX)
                 return -EINVAL;
@@ -128,7 +130,12 @@ int process_parse_stat(const char *text, ProcessIdentity *ret) {
         p += 2;
         if (next_u64(&p, &parent) < 0 || parent > INT_MAX)
                 return -EINVAL;
-        for (int field = 5; field < STAT_START_TIME_FIELD; field++)
+        for (int field = 5; field < STAT_FLAGS_FIELD; field++)
+                if (next_word(&p) < 0)
+                        return -EINVAL;
+        if (next_u64(&p, &flags) < 0)
+                return -EINVAL;
+        for (int field = STAT_FLAGS_FIELD + 1; field < STAT_START_TIME_FIELD; field++)
                 if (next_word(&p) < 0)
                         return -EINVAL;
         if (next_u64(&p, &start) < 0)
@@ -136,6 +143,7 @@ int process_parse_stat(const char *text, ProcessIdentity *ret) {
         ret->pid = (pid_t)pid;
         ret->parent = (pid_t)parent;
         ret->start_ticks = start;
+        ret->exiting = (flags & KERNEL_PF_EXITING) != 0;
         return 0;
 }
 
@@ -198,6 +206,16 @@ int process_identity(pid_t pid, ProcessIdentity *ret) {
                 return r;
         *ret = identity;
         return 0;
+}
+
+bool process_is_exiting(pid_t pid) {
+        _cleanup_(freep) char *text = NULL;
+        ProcessIdentity process;
+
+        if (process_read_text(pid, "stat", PROC_TEXT_MAX_BYTES, &text, NULL) < 0 ||
+                process_parse_stat(text, &process) < 0)
+                return true;
+        return process.exiting || process.state == 'Z' || process.state == 'X';
 }
 
 int process_comm(pid_t pid, char ret_comm[static 16]) {

@@ -19,11 +19,15 @@ typedef struct ProcessIdentity {
         pid_t parent;
         uint64_t start_ticks; /* /proc/PID/stat field 22, clock ticks since boot; with pid it names one process */
         uid_t uid_real, uid_effective, uid_saved;
-        char state; /* R S D T Z X … */
+        char state;   /* R S D T Z X … */
+        bool exiting; /* PF_EXITING: on its way out, also before it is a zombie */
 } ProcessIdentity;
 
 /* From /proc/PID/stat and status. 0 or -ESRCH, -errno. */
 int process_identity(pid_t pid, ProcessIdentity *ret);
+
+/* Whether it has ended or is ending: state Z or X, PF_EXITING, or gone. */
+bool process_is_exiting(pid_t pid);
 
 /* The comm, at most 15 bytes + NUL (TASK_COMM_LEN). 0 or -ESRCH. */
 int process_comm(pid_t pid, char ret_comm[static 16]);

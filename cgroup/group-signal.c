@@ -8,9 +8,10 @@
  * costs a pass over the whole list.
  *
  * There is no cgroup SIGTERM, so a fork can slip past a sweep; sweeps are repeated until one finds nobody new, at most
- * GROUP_SWEEPS_MAX times: a fork bomb outruns any number of them and is ended by cgroup.kill.
+ * GROUP_SWEEPS_MAX times or GROUP_SWEEPS_USEC: a fork bomb outruns any number of them and is ended by cgroup.kill.
  */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/process.h"
 #include "cgroup/group-internal.h"
 #include "cgroup/group.h"
@@ -149,13 +150,14 @@ static int sweep_enter(int fd, void *userdata) {
 int group_signal(const Group *group, int signal, size_t *ret_signalled) {
         _cleanup_(sweep_deinit) Sweep sweep = { .signal = signal };
         const WalkVisitor visitor = { .enter = sweep_enter, .userdata = &sweep };
+        uint64_t until = usec_add(clock_boottime_usec(), GROUP_SWEEPS_USEC);
         unsigned sweeps = 0;
         int r = 0;
 
         do {
                 sweep.found = 0;
                 r = group_walk(group->fd, &visitor);
-        } while (r == 0 && sweep.found > 0 && ++sweeps < GROUP_SWEEPS_MAX);
+        } while (r == 0 && sweep.found > 0 && ++sweeps < GROUP_SWEEPS_MAX && clock_boottime_usec() < until);
         *ret_signalled = sweep.reached;
         if (r == 0)
                 return sweep.error;

@@ -82,7 +82,8 @@ int group_each_process(const Group *group, GroupProcessFunc func, void *userdata
  * *ret_signalled: processes reached. 0, GROUP_E_GONE, -errno; a refusal (-EPERM: a set-uid program in a user's tree) is
  * returned after all others have been signalled.
  */
-#define GROUP_SWEEPS_MAX 8
+#define GROUP_SWEEPS_MAX  8
+#define GROUP_SWEEPS_USEC UINT64_C(100000) /* no sweep is begun later: others wait for the supervisor */
 int group_signal(const Group *group, int signal, size_t *ret_signalled);
 
 /* cgroup.kill = 1 (kernel 5.14), with a sweep of SIGKILL in its place before. Returns before they are dead. */

@@ -65,6 +65,8 @@ static Decision decide_living(const Situation *s) {
                         s->outer_detail };
         if (s->local_oom_kill > 0)
                 return (Decision){ ACTION_KERNEL, VERDICT_HOST_OOM, NULL };
+        if (s->backstop)
+                return (Decision){ ACTION_KILL, VERDICT_TIMEOUT, "backstop" };
         if (s->main_exited)
                 return (Decision){ ACTION_LEFTOVERS, VERDICT_ORPHAN, NULL };
         if (s->cancel_asked)

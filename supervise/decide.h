@@ -41,6 +41,7 @@ typedef struct Situation {
         uint64_t memory_bytes;
         bool main_exited; /* by itself: what lives on is leftover */
         bool launcher_gone;
+        bool backstop; /* the launcher has killed it at its deadline */
         bool cancel_asked;
         const char *cancel_detail;
         Verdict outer_reason;     /* why the outer run is ending, VERDICT_NONE if it is not */

@@ -102,11 +102,24 @@ static void remove_later(Run *run, int r, uint64_t now_usec) {
         life_retry_later(run, now_usec);
 }
 
+/* Known from the launcher only, after the group was found empty. */
+static void take_backstop(Supervisor *s, Run *run, uint64_t now_usec) {
+        const Decision d = { ACTION_KILL, VERDICT_TIMEOUT, "backstop" };
+
+        if (!run->backstop || run_has_kill(run))
+                return;
+        act_begin(s, run, &d, false, now_usec);
+        watching_remove(s, &run->events_populated);
+        run->kill.kill_at = run->kill.decided_at;
+        run->kill.empty_at = run->ended_at;
+}
+
 /* Everything that is owed once a run is over. Returns true when nothing is. */
 bool ending_settle(Supervisor *s, Run *run, uint64_t now_usec) {
         _cleanup_(json_decrefp) json_t *event = NULL;
         int r;
 
+        take_backstop(s, run, now_usec);
         settle_verdict(run);
         if (!settle_event(s, run, now_usec))
                 return false;

@@ -36,13 +36,6 @@ typedef struct Listing {
         size_t count;
 } Listing;
 
-static bool process_is_exiting(pid_t pid) {
-        _cleanup_(freep) char *cmdline = NULL;
-        size_t length = 0;
-
-        return process_cmdline(pid, 1, &cmdline, &length) < 0 || length == 0;
-}
-
 static int list_process(pid_t pid, void *userdata) {
         Listing *listing = userdata;
         char comm[16] = "";

@@ -83,6 +83,7 @@ Situation run_situation(const Run *run, uint64_t now_usec) {
                 .memory_bytes = since(run->usage.memory_bytes, 0),
                 .main_exited = run->main_exited,
                 .launcher_gone = run->launcher_gone,
+                .backstop = run->backstop,
                 .cancel_asked = run->cancel_asked,
                 .cancel_detail = run->cancel_detail,
                 .outer_reason = run->outer_reason,

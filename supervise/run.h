@@ -95,6 +95,7 @@ struct Run {
         int wait_status, exec_errno, forwarded;
 
         bool cancel_asked, launcher_gone;
+        bool backstop;       /* the launcher has killed it at its deadline, because no supervisor did */
         char *cancel_detail; /* owned */
         Verdict outer_reason;
         char *outer_detail; /* owned */

@@ -283,6 +283,7 @@ void serve_exited(const Request *q) {
         (void)json_get_int(q->message->body, "exec_errno", &run->exec_errno);
         (void)json_get_int(q->message->body, "forwarded", &run->forwarded);
         take_killed(run, q->message->body);
+        run->backstop = json_is_true(json_object_get(q->message->body, "backstop"));
         run->status_known = true;
         run->main_exited = true;
         run->reply_owed = true;

@@ -34,6 +34,7 @@ static void tell_exited(Launch *l) {
         if (json_object_set_new(message, "status", json_integer(l->wait_status)) < 0 ||
                 json_object_set_new(message, "exec_errno", json_integer(l->exec_errno)) < 0 ||
                 json_object_set_new(message, "forwarded", json_integer(l->forwarded)) < 0 ||
+                json_object_set_new(message, "backstop", json_boolean(l->backstop)) < 0 ||
                 (l->killed && json_object_set(message, "killed", l->killed) < 0) ||
                 json_object_set_new(message, "killed_count", json_integer((json_int_t)l->n_killed)) < 0)
                 r = -ENOMEM;

@@ -180,6 +180,22 @@ class Backstop(WithoutSupervisor):
         self.assert_recorded(run["run_id"], "timeout")
         self.assertEqual(self.world.groups(), [])
 
+    def test_a_supervisor_that_stands_still_does_not_keep_a_run_alive(self):
+        launch = self.start_scidex("--timeout", f"{SLOW}s", "--grace", "500ms", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        launch.read_line()
+        run = launch.run()
+        with pidfd(self.world.supervisor_pid()) as supervisor, pidfd(run["pid"]) as main:
+            signal.pidfd_send_signal(supervisor, signal.SIGSTOP)
+            try:
+                self.assertTrue(wait_readable(main, 30), "the backstop did not kill")
+            finally:
+                signal.pidfd_send_signal(supervisor, signal.SIGCONT)
+        result = launch.wait()
+        self.assert_status(result, 124)
+        self.assert_verdict(result, "timeout")
+        _, (event,) = self.assert_recorded(run["run_id"], "timeout")
+        self.assertEqual(event["detail"], "backstop")
+
     def test_a_run_that_ends_by_itself_keeps_its_status(self):
         launch = self.start_scidex("--", "sh", "-c", "echo ready; read line; exit 6", stdin=-1)
         launch.read_line()

@@ -12,14 +12,18 @@
 #include <unistd.h>
 
 static void become_daemon(char **command) {
+        pid_t daemon;
         int null;
 
         if (setsid() < 0)
                 _exit(2);
-        if (fork() != 0)
-                _exit(0);
-        printf("%d\n", getpid());
-        fflush(stdout);
+        daemon = fork();
+        if (daemon != 0) {
+                /* Said here: the daemon itself may be killed before it could. */
+                printf("%d\n", daemon);
+                fflush(stdout);
+                _exit(daemon < 0 ? 2 : 0);
+        }
         null = open("/dev/null", O_RDWR);
         if (chdir("/") < 0 || null < 0)
                 _exit(2);
