@@ -170,8 +170,6 @@ int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret) 
         r = load_run(o, boot_id, &run);
         if (r != 0)
                 return r;
-        if (strcmp(run->id.text, name) != 0)
-                return ADOPT_E_FOREIGN;
         run->group = group;
         group = GROUP_NONE;
         load_main(run);

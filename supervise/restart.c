@@ -3,7 +3,10 @@
  *
  * Called once, before the control socket is served.  The hard thing is that anything may be half done: a group without
  * a launcher is orphaned, one with a marker has its kill finished under the same event id, one whose end a launcher has
- * already decided (the handover) is only recorded and removed.  Groups without our attributes are counted, not touched.
+ * already decided (the handover) is only recorded and removed.  A directory in the tree without our attributes is
+ * foreign: counted, named in `status`, not touched.  One case of it is ours: made, and then the supervisor died before
+ * it could write them.  Nothing was ever let into such a group, so it is removed, but only if it is empty, has no
+ * groups below it and bears a name as we give them; rmdir(2) itself refuses if that is no longer true.
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -17,6 +20,7 @@
 #include <string.h>
 
 #define HANDOVER_MAX_BYTES (256 * 1024)
+#define FOREIGN_NAMES_MAX  8    /* told by `status`; the true count stands beside */
 #define ALIVE_IDS_MAX      1500 /* of 39 bytes each in a packet of 64 KiB */
 
 typedef struct Adoption {
@@ -39,6 +43,21 @@ static void adopt_main(Supervisor *s, Run *run) {
         run->phase = phase;
 }
 
+static bool remove_unfinished(int parent_fd, const char *name) {
+        return run_group_name_is_ours(name) && unlinkat(parent_fd, name, AT_REMOVEDIR) == 0;
+}
+
+static void note_foreign(Supervisor *s, int parent_fd, const char *name) {
+        if (remove_unfinished(parent_fd, name))
+                return;
+        s->n_foreign++;
+        if (!s->foreign_names)
+                s->foreign_names = json_array();
+        if (json_array_size(s->foreign_names) < FOREIGN_NAMES_MAX)
+                (void)json_array_append_new(s->foreign_names, json_from_text(name));
+        log_line(LOG_LEVEL_WARNING, "\"%s\" in the tree is not a group of ours, ignoring it", name);
+}
+
 static int adopt_one(int parent_fd, const char *name, void *userdata) {
         Adoption *a = userdata;
         Supervisor *s = a->s;
@@ -46,11 +65,13 @@ static int adopt_one(int parent_fd, const char *name, void *userdata) {
         Run *run = NULL;
         int r;
 
-        if (!uuid_valid(name))
-                return 0; /* the leaf of an outer run, or somebody else's */
         r = adopt_load(parent_fd, name, s->boot_id, &run);
-        if (r == ADOPT_E_FOREIGN)
-                s->n_foreign++;
+        if (r == 0 && restart_find(s, run->id.text)) { /* a copy: attributes of a user's own groups are the user's */
+                run_free(run);
+                r = ADOPT_E_FOREIGN;
+        }
+        if (r == ADOPT_E_FOREIGN && !a->outer) /* below a run's group it is the run's own, as the leaf is */
+                note_foreign(s, parent_fd, name);
         if (r != 0)
                 return 0;
         run->outer = a->outer;

@@ -7,6 +7,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include <string.h>
+
+#define SHORT_ID_LENGTH 8
 
 void process_list_deinit(ProcessList *list) {
         json_decref(list->list);
@@ -57,6 +60,37 @@ void run_free(Run *run) {
         group_deinit(&run->group);
         request_deinit(&run->request);
         free(run);
+}
+
+static bool fits_in_name(char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+char *run_group_name(const Run *run) {
+        char *name = NULL;
+
+        if (asprintf(&name, "%.*s-%s", RUN_GROUP_ANALYSIS_MAX,
+                    run->request.analysis_id ? run->request.analysis_id : "run", uuid_short(&run->id)) < 0)
+                return NULL;
+        for (char *c = name; *c; c++)
+                if (!fits_in_name(*c))
+                        *c = '_';
+        return name;
+}
+
+bool run_group_name_is_ours(const char *name) {
+        size_t length = strlen(name);
+        const char *id;
+
+        if (uuid_valid(name))
+                return true;
+        if (length <= SHORT_ID_LENGTH + 1 || length > RUN_GROUP_ANALYSIS_MAX + 1 + SHORT_ID_LENGTH)
+                return false;
+        id = name + length - SHORT_ID_LENGTH;
+        for (const char *c = name; *c; c++)
+                if (!fits_in_name(*c))
+                        return false;
+        return id[-1] == '-' && strspn(id, "0123456789abcdef") == SHORT_ID_LENGTH;
 }
 
 /* Growth since the launch; what is unknown counts as none. */

@@ -140,6 +140,16 @@ static inline bool run_has_kill(const Run *run) {
         return run->kill.event_id.text[0] != '\0';
 }
 
+/*
+ * The name of a run's group, for people: the analysis id with everything but letters, digits, '-' and '_' made '_', at
+ * most RUN_GROUP_ANALYSIS_MAX bytes of it, and the short id: "SDA-42-7c1e90ab", "run-7c1e90ab" without one. Nobody
+ * reads a run out of it: that stands in the group's attributes. NULL on OOM; caller frees.
+ */
+#define RUN_GROUP_ANALYSIS_MAX 40
+char *run_group_name(const Run *run);
+/* Whether a directory of that name can be one that we have made: such a name, or a whole run id. */
+bool run_group_name_is_ours(const char *name);
+
 /* What decide() is to know at now_usec. */
 Situation run_situation(const Run *run, uint64_t now_usec);
 /* What decide_verdict() is to know. */

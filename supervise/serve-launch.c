@@ -94,6 +94,14 @@ static unsigned depth_of(const Run *run) {
         return depth;
 }
 
+/* Under the name that people can read; should another have it, under the run's whole id. */
+static int create_group(Run *run, int parent) {
+        _cleanup_(freep) char *name = run_group_name(run);
+        int r = name ? group_create(parent, name, &run->group) : -ENOMEM;
+
+        return r == -EEXIST ? group_create(parent, run->id.text, &run->group) : r;
+}
+
 /* Makes the group and sets its limits. 0, or -errno with *ret_what the step that failed. */
 static int make_group(Supervisor *s, Run *run, const char **ret_what) {
         Limits limits = request_limits(&run->request);
@@ -110,7 +118,7 @@ static int make_group(Supervisor *s, Run *run, const char **ret_what) {
                 parent = run->outer->group.fd;
         }
         *ret_what = "make the group";
-        r = group_create(parent, run->id.text, &run->group);
+        r = create_group(run, parent);
         if (r < 0)
                 return r;
         *ret_what = "set the limits";

@@ -40,6 +40,16 @@ Run *restart_find(Supervisor *s, const char *run_id) {
         return NULL;
 }
 
+/* The run whose group has that name directly inside the group of outer (NULL: in the tree). */
+static Run *find_inside(Supervisor *s, const Run *outer, const char *name) {
+        Run *run;
+
+        LIST_FOREACH(run, &s->runs, link)
+        if (run->outer == outer && run_is_grouped(run) && strcmp(run->group.name, name) == 0)
+                return run;
+        return NULL;
+}
+
 Run *serve_run_around(Supervisor *s, pid_t pid) {
         _cleanup_(freep) char *path = NULL;
         size_t length = s->tree.cgroup ? strlen(s->tree.cgroup) : 0;
@@ -51,9 +61,10 @@ Run *serve_run_around(Supervisor *s, pid_t pid) {
         if (strncmp(path, s->tree.cgroup, length) != 0 || (length > 1 && path[length] != '/'))
                 return NULL;
         for (part = strtok_r(path + length, "/", &rest); part; part = strtok_r(NULL, "/", &rest)) {
-                run = restart_find(s, part);
-                if (run)
-                        found = run;
+                run = find_inside(s, found, part);
+                if (!run)
+                        break; /* what lies deeper is the run's own */
+                found = run;
         }
         return found;
 }
@@ -248,13 +259,14 @@ static void handle_status(const Request *q) {
         char at[CLOCK_RFC3339_MAX];
         json_t *status;
 
-        status = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I}", "version",
+        status = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I, s:o}", "version",
                 SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
                 s->options.private_mode ? "private" : "system", "started_at", clock_format_rfc3339(at, s->started_at),
                 "record_socket", s->record_path, "tree", tree_object(s), "enforcement",
                 s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs, "states", states_object(s), "storage",
                 recorder_storage(s->recorder), "unrecorded", (json_int_t)recorder_waiting(s->recorder), "dropped",
-                (json_int_t)recorder_dropped(s->recorder), "foreign_groups", (json_int_t)s->n_foreign);
+                (json_int_t)recorder_dropped(s->recorder), "foreign_groups", (json_int_t)s->n_foreign,
+                "foreign_group_names", s->foreign_names ? json_incref(s->foreign_names) : json_array());
         serve_answer(q, json_object_set_new(reply, "status", status) == 0 ? json_incref(reply) : NULL);
 }
 

@@ -30,9 +30,10 @@ struct Supervisor {
         char *record_path; /* owned; of the record socket */
         RecordHost record_host;
         uint64_t started_at;
-        unsigned cpus;      /* configured ones: the most that a run can use at once */
-        bool has_handovers; /* some were found at the start: their files go when the row is committed */
-        uint64_t n_foreign; /* groups in the tree that are not ours */
+        unsigned cpus;         /* configured ones: the most that a run can use at once */
+        bool has_handovers;    /* some were found at the start: their files go when the row is committed */
+        uint64_t n_foreign;    /* groups in the tree that are not ours, at the start */
+        json_t *foreign_names; /* owned; of the first few, NULL: none */
 };
 
 /* One connection, from its first request on. */

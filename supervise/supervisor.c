@@ -282,6 +282,7 @@ void supervisor_free(Supervisor *s) {
         tree_error_deinit(&s->tree_error);
         host_facts_deinit(&s->host);
         sd_event_unref(s->event);
+        json_decref(s->foreign_names);
         free(s->host_name);
         free(s->record_path);
         free(s);

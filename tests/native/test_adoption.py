@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import SLOW, ScidexTest, eventually, helper, is_alive, pidfd, reap, wait_readable  # noqa: E402
+from scidextest import SLOW, ScidexTest, eventually, helper, is_alive, pidfd, reap, require, wait_readable  # noqa: E402
 
 
 class WithoutSupervisor(ScidexTest):
@@ -102,6 +102,25 @@ class Adoption(WithoutSupervisor):
             self.assert_status(launch.wait(), 143)
         for run_id in ids:
             self.assert_recorded(run_id, "cancelled")
+
+    def test_what_is_not_ours_in_the_tree_is_named_and_left_alone(self):
+        require("groups")
+        launch = self.start_waiting("--analysis-id", "SDA/42")
+        path = launch.run()["group"]
+        self.assertRegex(os.path.basename(path), r"^SDA_42-[0-9a-f]{8}$")
+        foreign, unfinished = (os.path.join(self.world.tree, name) for name in ("theirs", "SDA_43-0123abcd"))
+        below = os.path.join(path, "own-0123abcd")
+        for directory in (foreign, unfinished, below):
+            os.mkdir(directory)
+        self.next_supervisor(self.kill_supervisor())
+        status = self.world.status()
+        self.assertEqual((status["foreign_groups"], status["foreign_group_names"]), (1, ["theirs"]))
+        self.assertTrue(os.path.isdir(foreign))
+        self.assertTrue(os.path.isdir(below), "what lies inside a run's group is the run's")
+        self.assertFalse(os.path.exists(unfinished), "a group that never had a run is removed")
+        os.rmdir(foreign)
+        self.world.kill(launch.run_id())
+        self.assert_status(launch.wait(), 143)
 
     def test_a_kill_that_was_begun_is_finished_under_the_same_event_id(self):
         launch = self.start_scidex("--grace", "2s", "--", "sh", "-c", 'trap "echo term" TERM; echo ready; while :; do sleep 1000 & wait; done')
