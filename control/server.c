@@ -53,6 +53,7 @@ struct Server {
         int spare_fd;              /* owned; given up when all others are used */
         const ServerHandlers *handlers;
         void *userdata;
+        PeerPolicy policy;
         LIST_HEAD(, Client) clients;
         size_t n_clients;
 };
@@ -175,22 +176,9 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
         return 0;
 }
 
-static int peer_read(int fd, Peer *ret) {
-        struct ucred who;
-        socklen_t size = sizeof(who);
-        int on = 1;
-
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
-                return -errno;
-        if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
-                return -errno;
-        *ret = (Peer){ .pid = who.pid, .uid = who.uid, .gid = who.gid, .pidfd = -EBADF };
-        return 0;
-}
-
 int server_add_client(Server *server, int fd, Client **ret) {
         _cleanup_(client_freep) Client *client = NULL;
-        int r;
+        int r, on = 1;
 
         client = calloc(1, sizeof(*client));
         if (!client) {
@@ -202,10 +190,10 @@ int server_add_client(Server *server, int fd, Client **ret) {
         LIST_INSERT_HEAD(&server->clients, client, link);
         server->n_clients++;
 
-        r = peer_read(fd, &client->peer);
+        r = peer_read(fd, &server->policy, &client->peer);
         if (r < 0)
                 return r;
-        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
         r = sd_event_add_io(server->event, &client->io, fd, EPOLLIN, on_client, client);
         if (r >= 0) /* made now: when it is needed there may be no memory for it */
@@ -261,6 +249,7 @@ int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, v
                 .listen_fd = listen_fd,
                 .spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                 .handlers = handlers,
+                .policy = PEER_POLICY_PRIVATE(geteuid()),
                 .userdata = userdata };
         LIST_INIT(&server->clients);
         if (listen_fd >= 0) {
@@ -280,6 +269,23 @@ void server_free(Server *server) {
         (void)close_fd(server->spare_fd);
         sd_event_unref(server->event);
         free(server);
+}
+
+/* A peer that the kernel has nothing to say about any more keeps nothing. */
+void server_set_policy(Server *server, const PeerPolicy *policy) {
+        Client *client;
+
+        server->policy = *policy;
+        LIST_FOREACH(client, &server->clients, link) {
+                Peer now = { .role = ROLE_NONE };
+
+                (void)peer_read(client->fd, policy, &now);
+                client->peer.role = now.role;
+        }
+}
+
+const PeerPolicy *server_policy(const Server *server) {
+        return &server->policy;
 }
 
 size_t server_client_count(const Server *server) {

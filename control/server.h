@@ -8,17 +8,11 @@
 
 #include "base/cleanup.h"
 #include "control/message.h"
+#include "control/peer.h"
 #include <systemd/sd-event.h>
 
 typedef struct Server Server;
 typedef struct Client Client;
-
-typedef struct Peer {
-        pid_t pid; /* SO_PEERCRED: of the process that connected */
-        uid_t uid;
-        gid_t gid;
-        int pidfd; /* owned by the client; opened at the first client_peer_pidfd(), -EBADF before */
-} Peer;
 
 typedef struct ServerHandlers {
         /* A request has come; the handler may take fds and body out of it. Answers with client_send(), now or later. */
@@ -33,6 +27,12 @@ typedef struct ServerHandlers {
 int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, void *userdata, Server **ret);
 void server_free(Server *server);
 DEFINE_CLEANUP(Server *, server_free);
+/*
+ * Who gets which role, for those connected and those to come; group_name stays borrowed. Before: the own uid and root
+ * are admins, others nobody.
+ */
+void server_set_policy(Server *server, const PeerPolicy *policy);
+const PeerPolicy *server_policy(const Server *server);
 size_t server_client_count(const Server *server);
 
 /* Binds and listens: the directory must exist; a stale socket file is replaced only if stale. 0, -EADDRINUSE, -errno.
