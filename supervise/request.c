@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
+#include <assert.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -37,8 +38,27 @@ static const struct {
         { "cpu_centi", offsetof(RunRequest, cpu_centi) },
 };
 
+static const struct {
+        const char *key;
+        size_t offset;
+} signals[] = {
+        { "term_signal", offsetof(RunRequest, term_signal) },
+        { "warn_signal", offsetof(RunRequest, warn_signal) },
+};
+
+static_assert(1U << ELEMENTSOF(numbers) == REQUEST_TERM_SIGNAL, "the bits of `given` are in the order of the tables");
+static_assert((1U << (ELEMENTSOF(numbers) + ELEMENTSOF(signals))) - 1 == REQUEST_ALL, "every member has a bit");
+
 static uint64_t *number_of(RunRequest *request, size_t i) {
         return (uint64_t *)(void *)((char *)request + numbers[i].offset);
+}
+
+static int *signal_of(RunRequest *request, size_t i) {
+        return (int *)(void *)((char *)request + signals[i].offset);
+}
+
+static bool all_given(const RunRequest *r, unsigned members) {
+        return (r->given & members) == members;
 }
 
 void request_init(RunRequest *request) {
@@ -131,7 +151,8 @@ static int validate_times(const RunRequest *r, RequestError *error) {
         if (r->thrash_usec < 2 * USEC_PER_SEC)
                 return refuse(error, "thrash", "Write e.g. --thrash 60s, or --thrash infinity to switch it off.",
                         text_printf("thrash time is below 2s, the shortest window that the kernel measures"));
-        if (r->warn_before_usec != 0 && r->warn_before_usec >= r->timeout_usec)
+        if (all_given(r, REQUEST_WARN_BEFORE | REQUEST_TIMEOUT) && r->warn_before_usec != 0 &&
+                r->warn_before_usec >= r->timeout_usec)
                 return refuse(error, "warn-before", "Make --warn-before shorter than --timeout.",
                         text_printf("the warning would come before the start"));
         return 0;
@@ -146,7 +167,8 @@ int request_validate(const RunRequest *r, RequestError *error) {
         if (r->memory_bytes < MEMORY_MIN_BYTES)
                 return refuse(error, "memory", "Write e.g. --memory 2G, or --memory infinity for none.",
                         text_printf("memory limit is below one page (4096 bytes)"));
-        if (r->memory_high_bytes != SIZE_INFINITY && r->memory_high_bytes > r->memory_bytes)
+        if (all_given(r, REQUEST_MEMORY_HIGH | REQUEST_MEMORY) && r->memory_high_bytes != SIZE_INFINITY &&
+                r->memory_high_bytes > r->memory_bytes)
                 return refuse(error, "memory-high", "Make --memory-high smaller than --memory.",
                         text_printf("memory-high is above the memory limit and would never act"));
         if (r->pids == 0)
@@ -165,25 +187,46 @@ int request_validate(const RunRequest *r, RequestError *error) {
         return result < 0 ? result : validate_labels(r->labels, error);
 }
 
-json_t *request_to_json(const RunRequest *r) {
+static int limits_to_json(const RunRequest *r, unsigned members, json_t *object) {
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                if ((members & 1U << i) &&
+                        json_object_set_new(object, numbers[i].key, json_from_u64(*number_of((RunRequest *)r, i))) < 0)
+                        return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                if ((members & 1U << (ELEMENTSOF(numbers) + i)) &&
+                        json_object_set_new(object, signals[i].key, json_integer(*signal_of((RunRequest *)r, i))) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+static json_t *to_json(const RunRequest *r, unsigned members) {
         _cleanup_(json_decrefp) json_t *object = json_object();
 
-        if (!object)
+        if (!object || limits_to_json(r, members, object) < 0)
                 return NULL;
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
-                if (json_object_set_new(object, numbers[i].key, json_from_u64(*number_of((RunRequest *)r, i))) < 0)
-                        return NULL;
         if (r->analysis_id && json_object_set_new(object, "analysis_id", json_from_text(r->analysis_id)) < 0)
                 return NULL;
         if (r->labels && json_object_set(object, "labels", r->labels) < 0)
                 return NULL;
         if (json_object_set_new(object, "cmdline", json_from_text(r->cmdline)) < 0 ||
                 json_object_set_new(object, "cmdline_length", json_integer((json_int_t)r->cmdline_length)) < 0 ||
-                json_object_set_new(object, "term_signal", json_integer(r->term_signal)) < 0 ||
-                json_object_set_new(object, "warn_signal", json_integer(r->warn_signal)) < 0 ||
                 json_object_set_new(object, "require_kernel", json_boolean(r->require_kernel)) < 0)
                 return NULL;
         return TAKE_PTR(object);
+}
+
+json_t *request_to_json(const RunRequest *r) {
+        return to_json(r, REQUEST_ALL);
+}
+
+json_t *request_given_to_json(const RunRequest *r) {
+        return to_json(r, r->given);
+}
+
+json_t *request_limits_to_json(const RunRequest *r) {
+        _cleanup_(json_decrefp) json_t *object = json_object();
+
+        return object && limits_to_json(r, REQUEST_ALL, object) == 0 ? TAKE_PTR(object) : NULL;
 }
 
 static int read_text(const json_t *object, const char *key, size_t max, char **ret, RequestError *error) {
@@ -199,21 +242,24 @@ static int read_text(const json_t *object, const char *key, size_t max, char **r
         return *ret ? 0 : -ENOMEM;
 }
 
-static int read_signal(const json_t *object, const char *key, int *ret, RequestError *error) {
-        int r = json_get_int(object, key, ret);
+static int read_limits(const json_t *object, RunRequest *r, RequestError *error) {
+        int result;
 
-        if (r < 0 && r != -ENOENT)
-                return refuse(error, NULL, "Give an integer such as 15, or leave the member out.",
-                        text_printf("member \"%s\" is no signal number", key));
-        return 0;
-}
-
-static int read_number(const json_t *object, const char *key, uint64_t *ret, RequestError *error) {
-        int r = json_get_u64(object, key, ret);
-
-        if (r < 0 && r != -ENOENT)
-                return refuse(error, NULL, "Give an integer of at least 0, null for infinity, or leave the member out.",
-                        text_printf("member \"%s\" is no number", key));
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                result = json_get_u64(object, numbers[i].key, number_of(r, i));
+                if (result < 0 && result != -ENOENT)
+                        return refuse(error, NULL,
+                                "Give an integer of at least 0, null for infinity, or leave the member out.",
+                                text_printf("member \"%s\" is no number", numbers[i].key));
+                r->given |= result == 0 ? 1U << i : 0;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                result = json_get_int(object, signals[i].key, signal_of(r, i));
+                if (result < 0 && result != -ENOENT)
+                        return refuse(error, NULL, "Give an integer such as 15, or leave the member out.",
+                                text_printf("member \"%s\" is no signal number", signals[i].key));
+                r->given |= result == 0 ? 1U << (ELEMENTSOF(numbers) + i) : 0;
+        }
         return 0;
 }
 
@@ -238,28 +284,20 @@ static int read_labels(const json_t *object, json_t **ret, RequestError *error) 
 
 static int read_members(const json_t *object, RunRequest *r, RequestError *error) {
         uint64_t length = UINT64_MAX;
-        int result;
+        int result = read_limits(object, r, error);
 
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
-                result = read_number(object, numbers[i].key, number_of(r, i), error);
-                if (result < 0)
-                        return result;
-        }
+        if (result < 0)
+                return result;
         result = read_text(object, "analysis_id", REQUEST_ANALYSIS_ID_MAX, &r->analysis_id, error);
         if (result < 0)
                 return result;
         result = read_text(object, "cmdline", REQUEST_CMDLINE_ESCAPED_MAX, &r->cmdline, error);
         if (result < 0)
                 return result;
-        result = read_signal(object, "term_signal", &r->term_signal, error);
-        if (result < 0)
-                return result;
-        result = read_signal(object, "warn_signal", &r->warn_signal, error);
-        if (result < 0)
-                return result;
-        result = read_number(object, "cmdline_length", &length, error);
-        if (result < 0)
-                return result;
+        result = json_get_u64(object, "cmdline_length", &length);
+        if (result < 0 && result != -ENOENT)
+                return refuse(error, NULL, "Give an integer of at least 0, or leave the member out.",
+                        text_printf("member \"cmdline_length\" is no number"));
         r->cmdline_length = length != UINT64_MAX ? length : r->cmdline ? strlen(r->cmdline) : 0;
         result = read_require_kernel(object, &r->require_kernel, error);
         return result < 0 ? result : read_labels(object, &r->labels, error);
@@ -283,6 +321,19 @@ int request_from_json(const json_t *object, RunRequest *ret, RequestError *error
         *ret = request;
         request = (RunRequest){ 0 };
         return 0;
+}
+
+int request_update(RunRequest *request, const json_t *object, RequestError *error) {
+        RunRequest changed = *request; /* its texts stay the request's */
+        int r;
+
+        *error = (RequestError){ 0 };
+        r = read_limits(object, &changed, error);
+        if (r == 0)
+                r = request_validate(&changed, error);
+        if (r == 0)
+                *request = changed;
+        return r;
 }
 
 Limits request_limits(const RunRequest *r) {

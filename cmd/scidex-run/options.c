@@ -35,35 +35,39 @@ static const struct {
         const char *name;
         Kind kind;
         size_t offset;
+        unsigned member; /* its bit of RunRequest.given, 0: none */
         const char *argument, *help;
 } table[] = {
-        { "analysis-id", KIND_TEXT, AT(request.analysis_id), "ID",
+        { "analysis-id", KIND_TEXT, AT(request.analysis_id), 0, "ID",
                 "the analysis this run belongs to (at most 255 bytes)" },
-        { "memory", KIND_SIZE, AT(request.memory_bytes), "SIZE", "memory limit of the whole run (2G)" },
-        { "mem", KIND_SIZE, AT(request.memory_bytes), NULL, NULL },
-        { "memory-high", KIND_SIZE, AT(request.memory_high_bytes), "SIZE", "throttle and reclaim above this (none)" },
-        { "swap", KIND_SIZE, AT(request.swap_bytes), "SIZE", "swap allowed (0)" },
-        { "timeout", KIND_TIME, AT(request.timeout_usec), "TIME", "wall-clock limit (30min)" },
-        { "time", KIND_TIME, AT(request.timeout_usec), NULL, NULL },
-        { "cpu-time", KIND_TIME, AT(request.cpu_time_usec), "TIME", "CPU-time limit of all processes together (none)" },
-        { "pids", KIND_COUNT, AT(request.pids), "N", "most processes and threads at once (4096)" },
-        { "cpus", KIND_CPUS, AT(request.cpu_centi), "N.N", "most CPUs at once (all)" },
-        { "grace", KIND_TIME, AT(request.grace_usec), "TIME", "from the term signal to the kill (10s)" },
-        { "term-signal", KIND_SIGNAL, AT(request.term_signal), "SIG", "the signal that asks the run to end (TERM)" },
-        { "warn-before", KIND_TIME, AT(request.warn_before_usec), "TIME",
+        { "memory", KIND_SIZE, AT(request.memory_bytes), REQUEST_MEMORY, "SIZE", "memory limit of the whole run (2G)" },
+        { "mem", KIND_SIZE, AT(request.memory_bytes), REQUEST_MEMORY, NULL, NULL },
+        { "memory-high", KIND_SIZE, AT(request.memory_high_bytes), REQUEST_MEMORY_HIGH, "SIZE",
+                "throttle and reclaim above this (none)" },
+        { "swap", KIND_SIZE, AT(request.swap_bytes), REQUEST_SWAP, "SIZE", "swap allowed (0)" },
+        { "timeout", KIND_TIME, AT(request.timeout_usec), REQUEST_TIMEOUT, "TIME", "wall-clock limit (30min)" },
+        { "time", KIND_TIME, AT(request.timeout_usec), REQUEST_TIMEOUT, NULL, NULL },
+        { "cpu-time", KIND_TIME, AT(request.cpu_time_usec), REQUEST_CPU_TIME, "TIME",
+                "CPU-time limit of all processes together (none)" },
+        { "pids", KIND_COUNT, AT(request.pids), REQUEST_PIDS, "N", "most processes and threads at once (4096)" },
+        { "cpus", KIND_CPUS, AT(request.cpu_centi), REQUEST_CPUS, "N.N", "most CPUs at once (all)" },
+        { "grace", KIND_TIME, AT(request.grace_usec), REQUEST_GRACE, "TIME", "from the term signal to the kill (10s)" },
+        { "term-signal", KIND_SIGNAL, AT(request.term_signal), REQUEST_TERM_SIGNAL, "SIG",
+                "the signal that asks the run to end (TERM)" },
+        { "warn-before", KIND_TIME, AT(request.warn_before_usec), REQUEST_WARN_BEFORE, "TIME",
                 "warn the run this long before its wall-clock limit" },
-        { "warn-signal", KIND_SIGNAL, AT(request.warn_signal), "SIG", "with this signal (USR1)" },
-        { "thrash", KIND_TIME, AT(request.thrash_usec), "TIME",
+        { "warn-signal", KIND_SIGNAL, AT(request.warn_signal), REQUEST_WARN_SIGNAL, "SIG", "with this signal (USR1)" },
+        { "thrash", KIND_TIME, AT(request.thrash_usec), REQUEST_THRASH, "TIME",
                 "end a run that stalled on memory for this long (60s)" },
-        { "label", KIND_LABEL, AT(request.labels), "K=V", "a label for the record; may be given again" },
-        { "report", KIND_TEXT, AT(report), "FILE", "write the run's record as JSON to FILE" },
-        { "require", KIND_REQUIRE, AT(request.require_kernel), "kernel",
+        { "label", KIND_LABEL, AT(request.labels), 0, "K=V", "a label for the record; may be given again" },
+        { "report", KIND_TEXT, AT(report), 0, "FILE", "write the run's record as JSON to FILE" },
+        { "require", KIND_REQUIRE, AT(request.require_kernel), 0, "kernel",
                 "refuse to run where memory could only be sampled" },
-        { "private", KIND_FLAG, AT(private_only), "", "use a supervisor of your own, not the system's" },
-        { "quiet", KIND_FLAG, AT(quiet), "", "nothing on stderr unless scidex-run itself failed" },
-        { "verbose", KIND_FLAG, AT(verbose), "", "one line also for a run that ends by itself" },
-        { "help", KIND_HELP, 0, "", "" },
-        { "version", KIND_VERSION, 0, "", "" },
+        { "private", KIND_FLAG, AT(private_only), 0, "", "use a supervisor of your own, not the system's" },
+        { "quiet", KIND_FLAG, AT(quiet), 0, "", "nothing on stderr unless scidex-run itself failed" },
+        { "verbose", KIND_FLAG, AT(verbose), 0, "", "one line also for a run that ends by itself" },
+        { "help", KIND_HELP, 0, 0, "", "" },
+        { "version", KIND_VERSION, 0, 0, "", "" },
 };
 
 void run_say(const char *format, ...) {
@@ -181,6 +185,7 @@ static int set_text(const char *name, const char *value, void *at, size_t offset
 static int apply(size_t i, const char *value, RunOptions *o) {
         void *at = (char *)o + table[i].offset;
 
+        o->request.given |= table[i].member;
         switch (table[i].kind) {
         case KIND_FLAG:
                 *(bool *)at = true;

@@ -210,20 +210,40 @@ static void a_value_that_can_not_be_meant_is_answered_alike(void **state) {
                 { "--analysis-id", "", "analysis id", "1 to 255 bytes" },
                 { "--memory", "1K", "below one page", "--memory 2G" },
                 { "--memory", "0", "below one page", "--memory infinity" },
-                { "--memory-high", "3G", "above the memory limit", "--memory-high" },
                 { "--timeout", "0s", "before it starts", "--timeout 30min" },
                 { "--time", "0", "before it starts", "--timeout 30min" },
                 { "--cpu-time", "0s", "before it starts", "--cpu-time 2h" },
                 { "--grace", "25h", "above 24h", "--grace 10s" },
                 { "--grace", "infinity", "above 24h", "--grace 10s" },
                 { "--thrash", "1s", "below 2s", "--thrash 60s" },
-                { "--warn-before", "30min", "before the start", "--timeout" },
                 { "--pids", "0", "no command", "--pids 4096" },
                 { "--term-signal", "STOP", "can't be used", "--term-signal INT" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 check_refused(cases[i][0], cases[i][1], cases[i][2], cases[i][3]);
+}
+
+static void limits_that_contradict_each_other_are_refused(void **state) {
+        PARSE("--memory-high", "3G", "--memory", "2G", "true");
+
+        assert_int_equal(p.result, -EINVAL);
+        assert_non_null(strstr(p.said, "--memory-high \"3G\": memory-high is above the memory limit"));
+}
+
+static void a_warning_that_would_come_before_the_start_is_refused(void **state) {
+        PARSE("--warn-before", "30min", "--time", "30min", "true");
+
+        assert_int_equal(p.result, -EINVAL);
+        assert_non_null(strstr(p.said, "--warn-before \"30min\": the warning would come before the start"));
+}
+
+/* Its default is the supervisor's to choose. */
+static void a_limit_is_not_held_against_one_that_was_not_given(void **state) {
+        PARSE("--memory-high", "3G", "--warn-before", "2h", "true");
+
+        check_taken(&p);
+        assert_int_equal(p.options.request.given, REQUEST_MEMORY_HIGH | REQUEST_WARN_BEFORE);
 }
 
 static void what_stands_in_a_terminal_is_escaped(void **state) {
@@ -315,6 +335,9 @@ int main(void) {
                 cmocka_unit_test(two_dashes_end_the_options),
                 cmocka_unit_test(a_value_of_no_sense_is_answered_with_reason_and_remedy),
                 cmocka_unit_test(a_value_that_can_not_be_meant_is_answered_alike),
+                cmocka_unit_test(limits_that_contradict_each_other_are_refused),
+                cmocka_unit_test(a_warning_that_would_come_before_the_start_is_refused),
+                cmocka_unit_test(a_limit_is_not_held_against_one_that_was_not_given),
                 cmocka_unit_test(what_stands_in_a_terminal_is_escaped),
                 cmocka_unit_test(an_id_that_is_no_utf8_is_kept_escaped),
                 cmocka_unit_test(labels_of_no_utf8_have_a_key_that_is),

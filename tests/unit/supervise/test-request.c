@@ -221,7 +221,7 @@ static void values_that_make_no_sense_are_refused_with_the_remedy(void **state) 
                 { "{\"grace_usec\":86400000001}", "grace" },
                 { "{\"grace_usec\":null}", "grace" },
                 { "{\"thrash_usec\":1999999}", "thrash" },
-                { "{\"warn_before_usec\":1800000000}", "warning" },
+                { "{\"warn_before_usec\":1800000000,\"timeout_usec\":1800000000}", "warning" },
                 { "{\"warn_before_usec\":null,\"timeout_usec\":null}", "warning" },
                 { "{\"term_signal\":0}", "signal 0" },
                 { "{\"term_signal\":19}", "signal 19" },
