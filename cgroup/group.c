@@ -75,6 +75,12 @@ void group_deinit(Group *group) {
         *group = GROUP_NONE;
 }
 
+int group_give_pressure(const Group *group, uid_t uid) {
+        if (fchownat(group->fd, "memory.pressure", uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
+                return group_result(group->fd, -errno);
+        return 0;
+}
+
 int group_attach(const Group *group, pid_t pid) {
         _cleanup_(freep) char *text = text_printf("%d", (int)pid);
 

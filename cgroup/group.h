@@ -56,6 +56,13 @@ int group_set_limits(const Group *group, const Limits *limits, LimitsKept *ret_k
  * before it returns. */
 int group_change_limits(const Group *group, const Limits *limits, LimitsKept *ret_kept);
 
+/*
+ * memory.pressure to uid, so that a run can arm a trigger of its own (systemd's memory pressure protocol); the kernel
+ * makes such a trigger of an unprivileged user without a thread. 0, GROUP_E_UNSUPPORTED without PSI, GROUP_E_GONE,
+ * -errno.
+ */
+int group_give_pressure(const Group *group, uid_t uid);
+
 /* Writes pid into cgroup.procs (0 is the caller). Costs an RCU grace period. 0, -ESRCH, -EACCES, GROUP_E_GONE. */
 int group_attach(const Group *group, pid_t pid);
 

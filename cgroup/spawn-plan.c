@@ -31,17 +31,27 @@ static const char *find_variable(char *const *environment, const char *key, size
         return NULL;
 }
 
-/* Ours first, then what is inherited and not replaced. */
-static int plan_environment(SpawnPlan *plan, char *const *extra) {
-        size_t n = count_strings(extra);
+static bool has_key(char *const *strings, const char *assignment) {
+        size_t length = key_length(assignment);
 
-        plan->environment = calloc(n + count_strings(environ) + 1, sizeof(char *));
+        for (char *const *at = strings; at && *at; at++)
+                if (key_length(*at) == length && strncmp(*at, assignment, length) == 0)
+                        return true;
+        return false;
+}
+
+/* Ours first, then what is inherited and neither replaced nor taken out. */
+static int plan_environment(SpawnPlan *plan, char *const *extra) {
+        size_t n = 0;
+
+        plan->environment = calloc(count_strings(extra) + count_strings(environ) + 1, sizeof(char *));
         if (!plan->environment)
                 return -ENOMEM;
-        for (size_t i = 0; i < n; i++)
-                plan->environment[i] = extra[i];
+        for (char *const *at = extra; at && *at; at++)
+                if (strchr(*at, '='))
+                        plan->environment[n++] = *at;
         for (char **at = environ; at && *at; at++)
-                if (!find_variable(extra, *at, key_length(*at)))
+                if (!has_key(extra, *at))
                         plan->environment[n++] = *at;
         return 0;
 }

@@ -131,13 +131,13 @@ static int record_means(json_t *o, const Run *run) {
                 set(o, "not_enforced", record_not_enforced(run));
 }
 
-static char *group_path(const RecordHost *host, const Run *run) {
+char *record_group_path(const RecordHost *host, const Run *run) {
         _cleanup_(freep) char *outer = NULL;
         char *path = NULL;
 
         if (!host->tree_path || !run_is_grouped(run))
                 return NULL;
-        outer = run->outer ? group_path(host, run->outer) : strdup(host->tree_path);
+        outer = run->outer ? record_group_path(host, run->outer) : strdup(host->tree_path);
         if (outer && asprintf(&path, "%s/%s", outer, run->group.name) < 0)
                 return NULL;
         return path;
@@ -145,7 +145,7 @@ static char *group_path(const RecordHost *host, const Run *run) {
 
 json_t *record_run(const RecordHost *host, const Run *run, uint64_t now_usec) {
         _cleanup_(json_decrefp) json_t *o = json_object();
-        _cleanup_(freep) char *path = group_path(host, run);
+        _cleanup_(freep) char *path = record_group_path(host, run);
 
         if (!o || record_identity(o, host, run) || record_times(o, run, now_usec) || record_status(o, run) ||
                 record_asked(o, &run->request) || record_memory(o, run, &run->usage) || record_usage(o, &run->usage) ||

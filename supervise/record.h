@@ -18,3 +18,5 @@ json_t *record_event(const RecordHost *host, const Run *run, uint64_t now_usec);
 json_t *record_event_brief(const json_t *event);
 /* The limits asked for that are not kept: a list of names. NULL on OOM. */
 json_t *record_not_enforced(const Run *run);
+/* The group's directory; NULL without one or on OOM. Caller frees. */
+char *record_group_path(const RecordHost *host, const Run *run);

@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
+#include "supervise/environment.h"
 #include "supervise/serve.h"
 #include <string.h>
 
@@ -21,24 +22,6 @@ static int append_text(json_t *list, char *text) {
 
         free(text);
         return r;
-}
-
-static json_t *run_environment(const Run *run) {
-        _cleanup_(json_decrefp) json_t *list = json_array();
-        int r;
-        char at[CLOCK_RFC3339_MAX];
-
-        r = append_text(list, text_printf("SCIDEX_RUN_ID=%s", run->id.text));
-        if (run->request.analysis_id)
-                r |= append_text(list, text_printf("SCIDEX_ANALYSIS_ID=%s", run->request.analysis_id));
-        if (run->request.memory_bytes != UINT64_MAX)
-                r |= append_text(
-                        list, text_printf("SCIDEX_MEMORY_MAX=%llu", (unsigned long long)run->request.memory_bytes));
-        if (run->request.timeout_usec != USEC_INFINITY)
-                r |= append_text(list,
-                        text_printf("SCIDEX_DEADLINE=%s",
-                                clock_format_rfc3339(at, usec_add(run->launched_at, run->request.timeout_usec))));
-        return r < 0 ? NULL : TAKE_PTR(list);
 }
 
 static json_t *run_warnings(const Supervisor *s, const Run *run) {
@@ -67,6 +50,7 @@ static json_t *run_warnings(const Supervisor *s, const Run *run) {
 static int answer_start(const Request *q, const Run *run) {
         _cleanup_(json_decrefp) json_t *reply = message_reply(q->op);
         _cleanup_(close_fdp) int kill_fd = -EBADF;
+        _cleanup_(freep) char *path = record_group_path(&q->s->record_host, run);
         int fds[2] = { run->group.fd, -EBADF };
 
         if (json_object_set_new(reply, "run_id", json_string(run->id.text)) < 0 ||
@@ -76,7 +60,7 @@ static int answer_start(const Request *q, const Run *run) {
                 json_object_set_new(reply, "launched_at_usec", json_from_u64(run->launched_at)) < 0 ||
                 json_object_set_new(reply, "enforcement",
                         json_string(run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel")) < 0 ||
-                json_object_set_new(reply, "environment", run_environment(run)) < 0 ||
+                json_object_set_new(reply, "environment", environment_of_run(run, path)) < 0 ||
                 json_object_set_new(reply, "warnings", run_warnings(q->s, run)) < 0)
                 return -ENOMEM;
         if (run_is_grouped(run)) {
@@ -127,6 +111,8 @@ static int make_group(Supervisor *s, Run *run, const char **ret_what) {
                 (void)group_remove(&run->group);
                 return r < 0 ? r : -ENOENT;
         }
+        if (geteuid() == 0 && run->uid != 0) /* refused, the run only hears no warning */
+                (void)group_give_pressure(&run->group, run->uid);
         return 0;
 }
 

@@ -113,6 +113,13 @@ class Descendants(ScidexTest):
         self.assertTrue([line for line in result.stderr.splitlines() if "no group" in line], result)
 
     @needs("root")
+    def test_without_a_group_there_is_no_pressure_to_watch(self):
+        stale = {"MEMORY_PRESSURE_WATCH": "/dev/null", "MEMORY_PRESSURE_WRITE": "stale"}
+        result = self.run_read_only("--", "env", env=stale)
+        self.assert_status(result, 0)
+        self.assertNotIn(b"MEMORY_PRESSURE", result.stdout)
+
+    @needs("root")
     def test_require_kernel_refuses(self):
         result = self.run_read_only("--require=kernel", "--", "echo", "ran", report=False)
         self.assert_status(result, 125)

@@ -192,11 +192,14 @@ static void the_environment_is_extended_and_replaced(void **state) {
 
         assert_int_equal(setenv("SCIDEX_TEST_OLD", "old", 1), 0);
         assert_int_equal(setenv("SCIDEX_TEST_KEPT", "kept", 1), 0);
+        assert_int_equal(setenv("SCIDEX_TEST_GONE", "inherited", 1), 0);
         result = run(
-                (SpawnOptions){ .argv = ARGV("sh", "-c", "echo $SCIDEX_TEST_OLD $SCIDEX_TEST_KEPT $SCIDEX_TEST_NEW"),
-                        .environment = ARGV("SCIDEX_TEST_OLD=replaced", "SCIDEX_TEST_NEW=a=b") },
+                (SpawnOptions){ .argv = ARGV("sh", "-c",
+                                        "echo $SCIDEX_TEST_OLD $SCIDEX_TEST_KEPT $SCIDEX_TEST_NEW "
+                                        "${SCIDEX_TEST_GONE-none}"),
+                        .environment = ARGV("SCIDEX_TEST_OLD=replaced", "SCIDEX_TEST_NEW=a=b", "SCIDEX_TEST_GONE") },
                 -1, true);
-        assert_string_equal(result.output, "replaced kept a=b\n");
+        assert_string_equal(result.output, "replaced kept a=b none\n");
         assert_string_equal(getenv("SCIDEX_TEST_OLD"), "old");
 }
 
