@@ -5,6 +5,7 @@
 #include "cgroup/events.h"
 #include "cgroup/tree.h"
 #include "control/server.h"
+#include "supervise/config.h"
 #include "supervise/record.h"
 #include "supervise/recorder.h"
 #include "supervise/run.h"
@@ -12,6 +13,7 @@
 
 struct Supervisor {
         SupervisorOptions options; /* strings borrowed */
+        Config *config;            /* owned; a reload replaces it */
         sd_event *event;           /* owned */
         HostFacts host;
         Tree tree;

@@ -215,12 +215,17 @@ static int open_all(Supervisor *s, char **ret_error) {
 }
 
 int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **ret_error) {
+        _cleanup_(config_freep) Config *config = options->config;
         _cleanup_(supervisor_freep) Supervisor *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)
                 return -ENOMEM;
-        *s = (Supervisor){ .options = *options, .tick_usec = USEC_INFINITY, .events.fd = -EBADF, .tree.fd = -EBADF };
+        *s = (Supervisor){ .options = *options,
+                .config = TAKE_PTR(config),
+                .tick_usec = USEC_INFINITY,
+                .events.fd = -EBADF,
+                .tree.fd = -EBADF };
         LIST_INIT(&s->runs);
         LIST_INIT(&s->sessions);
         raise_fd_limit();
@@ -283,6 +288,8 @@ void supervisor_free(Supervisor *s) {
         host_facts_deinit(&s->host);
         sd_event_unref(s->event);
         json_decref(s->foreign_names);
+        if (s->config)
+                config_free(s->config);
         free(s->host_name);
         free(s->record_path);
         free(s);

@@ -12,8 +12,20 @@ typedef struct Supervisor Supervisor;
 #define SUPERVISOR_IDLE_EXIT_USEC \
         (10 * UINT64_C(1000000)) /* a private one leaves when no run has been left for so long */
 
+typedef enum SupervisorMode {
+        SUPERVISOR_DAEMON,  /* stays until told to stop */
+        SUPERVISOR_PRIVATE, /* exits when idle; serves one uid */
+        SUPERVISOR_ONCE,    /* one pass over all runs, by the one that runs if there is one */
+        SUPERVISOR_DRAIN,   /* asks the one that runs to end all runs, and waits for that */
+} SupervisorMode;
+
 typedef struct SupervisorOptions {
-        bool private_mode;       /* exits when idle; serves one uid */
+        SupervisorMode mode;
+        bool private_mode;       /* SUPERVISOR_PRIVATE, or one of the others of a user's own */
+        const char *keeper_unit; /* the unit whose cgroup is the tree; NULL: none */
+        const char *config_path; /* for a reload; NULL: the usual place */
+        bool config_system;      /* for a reload: as config_load() takes it */
+        struct Config *config;   /* as read at the start; supervisor_new() takes it over, also when it fails */
         const char *socket_path; /* control socket to bind */
         const char *state_directory;
         const char *recorder_program;

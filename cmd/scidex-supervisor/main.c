@@ -20,9 +20,15 @@ int main(int argc, char **argv) {
         r = options_parse(argc, argv, &options);
         if (r != 0)
                 return r > 0 ? EXIT_SUCCESS : OPTIONS_EXIT_USAGE;
-        r = options_find_paths(&options, &error);
+        if (options.check_config)
+                return options_check_config(&options);
+        r = options_read_config(&options);
         if (r == 0)
+                r = options_find_paths(&options, &error);
+        if (r == 0) {
+                options.supervisor.config = TAKE_PTR(options.config);
                 r = supervisor_new(&options.supervisor, &supervisor, &error);
+        }
         if (r < 0) {
                 options_report(&options, r == -EBUSY ? "busy" : error ? error : strerror(-r));
                 log_line(LOG_LEVEL_ERROR, "%s", error ? error : strerror(-r));

@@ -24,6 +24,14 @@ static const char help[] =
         "\n"
         "  --daemon           stay until told to stop (the default)\n"
         "  --private          serve one user; exit when no run has been left for 10 s\n"
+        "  --once             one pass: adopt what runs, end what is over its limits or orphaned, print what was done\n"
+        "                     as JSON; the supervisor that runs is asked to, if there is one\n"
+        "  --drain            have the supervisor that runs end all runs, and wait until they are recorded\n"
+        "  --config FILE      read FILE and FILE.d/*.conf (default: /etc/scidex/supervisor.conf as root, else and "
+        "with\n"
+        "                     --private $XDG_CONFIG_HOME/scidex/supervisor.conf)\n"
+        "  --check-config     say what is wrong in them, a line each, and exit\n"
+        "  --keeper UNIT      make the groups in the cgroup of this systemd unit\n"
         "  --socket PATH      control socket (default: $SCIDEX_SOCKET; else /run/scidex/control as root,\n"
         "                     $XDG_RUNTIME_DIR/scidex/control as an ordinary user or with --private)\n"
         "  --state DIR        where the record lies (default: /var/lib/scidex as root, ~/.local/state/scidex)\n"
@@ -32,11 +40,16 @@ static const char help[] =
         "\n"
         "SCIDEX_TREE names the cgroup directory to use. Stopping it (TERM) leaves the runs alive; the next one adopts "
         "them.\n"
-        "Exit status: 0 stopped or idle, 1 could not start, 64 usage.\n";
+        "Exit status: 0 stopped or idle, 1 could not start, 64 usage, 78 --check-config found errors.\n";
 
 enum {
         OPTION_DAEMON = 256,
         OPTION_PRIVATE,
+        OPTION_ONCE,
+        OPTION_DRAIN,
+        OPTION_CONFIG,
+        OPTION_CHECK_CONFIG,
+        OPTION_KEEPER,
         OPTION_SOCKET,
         OPTION_STATE,
         OPTION_READY_FD,
@@ -47,6 +60,11 @@ enum {
 static const struct option long_options[] = {
         { "daemon", no_argument, NULL, OPTION_DAEMON },
         { "private", no_argument, NULL, OPTION_PRIVATE },
+        { "once", no_argument, NULL, OPTION_ONCE },
+        { "drain", no_argument, NULL, OPTION_DRAIN },
+        { "config", required_argument, NULL, OPTION_CONFIG },
+        { "check-config", no_argument, NULL, OPTION_CHECK_CONFIG },
+        { "keeper", required_argument, NULL, OPTION_KEEPER },
         { "socket", required_argument, NULL, OPTION_SOCKET },
         { "state", required_argument, NULL, OPTION_STATE },
         { "ready-fd", required_argument, NULL, OPTION_READY_FD },
@@ -55,24 +73,46 @@ static const struct option long_options[] = {
         { 0 },
 };
 
+static int set_text(char **at, const char *value) {
+        free(*at);
+        *at = strdup(value);
+        return *at ? 0 : -ENOMEM;
+}
+
+static int set_mode(Options *o, SupervisorMode mode) {
+        if (mode != SUPERVISOR_DAEMON && o->supervisor.mode != SUPERVISOR_DAEMON && o->supervisor.mode != mode) {
+                log_line(LOG_LEVEL_ERROR, "--once and --drain exclude each other; give one of them");
+                return -EINVAL;
+        }
+        o->supervisor.mode = mode;
+        return 0;
+}
+
 static int parse_one(int option, const char *value, Options *o) {
         uint64_t number;
 
         switch (option) {
         case OPTION_DAEMON:
                 o->supervisor.private_mode = false;
-                return 0;
+                return set_mode(o, SUPERVISOR_DAEMON);
         case OPTION_PRIVATE:
                 o->supervisor.private_mode = true;
                 return 0;
+        case OPTION_ONCE:
+                return set_mode(o, SUPERVISOR_ONCE);
+        case OPTION_DRAIN:
+                return set_mode(o, SUPERVISOR_DRAIN);
+        case OPTION_CONFIG:
+                return set_text(&o->config_path, value);
+        case OPTION_CHECK_CONFIG:
+                o->check_config = true;
+                return 0;
+        case OPTION_KEEPER:
+                return set_text(&o->keeper_unit, value);
         case OPTION_SOCKET:
-                free(o->socket_path);
-                o->socket_path = strdup(value);
-                return o->socket_path ? 0 : -ENOMEM;
+                return set_text(&o->socket_path, value);
         case OPTION_STATE:
-                free(o->state_directory);
-                o->state_directory = strdup(value);
-                return o->state_directory ? 0 : -ENOMEM;
+                return set_text(&o->state_directory, value);
         case OPTION_READY_FD:
                 if (parse_u64(value, &number) < 0 || number > 1 << 20 || fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0) {
                         log_line(LOG_LEVEL_ERROR, "--ready-fd \"%s\" is no open file descriptor", value);
@@ -99,11 +139,63 @@ int options_parse(int argc, char **argv, Options *ret) {
                 if (r != 0)
                         return r;
         }
+        if (ret->supervisor.private_mode && ret->supervisor.mode == SUPERVISOR_DAEMON)
+                ret->supervisor.mode = SUPERVISOR_PRIVATE;
         if (optind == argc)
                 return 0;
         log_line(LOG_LEVEL_ERROR, "unexpected argument \"%s\": scidex-supervisor takes options only; see --help",
                 argv[optind]);
         return -EINVAL;
+}
+
+static bool config_is_systems(const Options *o) {
+        return geteuid() == 0 && !o->supervisor.private_mode;
+}
+
+int options_read_config(Options *o) {
+        _cleanup_(config_findings_deinit) ConfigFindings findings = { 0 };
+        int r = config_load(o->config_path, config_is_systems(o), &o->config, &findings);
+
+        for (size_t i = 0; r == 0 && i < findings.n; i++) {
+                _cleanup_(freep) char *text = config_finding_text(&findings.list[i]);
+
+                log_line(findings.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s%s",
+                        text ? text : "out of memory", findings.list[i].is_error ? "" : ", ignoring it");
+        }
+        o->supervisor.config_path = o->config_path;
+        o->supervisor.config_system = config_is_systems(o);
+        return r;
+}
+
+static int print_findings(const ConfigFindings *findings) {
+        for (size_t i = 0; i < findings->n; i++) {
+                _cleanup_(freep) char *text = config_finding_text(&findings->list[i]);
+
+                if (!text)
+                        return -ENOMEM;
+                (void)puts(text);
+        }
+        return 0;
+}
+
+int options_check_config(const Options *o) {
+        _cleanup_(config_findings_deinit) ConfigFindings findings = { 0 };
+        _cleanup_(config_freep) Config *config = NULL;
+        int r = config_load(o->config_path, config_is_systems(o), &config, &findings);
+
+        if (r == 0)
+                r = print_findings(&findings);
+        if (r < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s", strerror(-r));
+                return EXIT_FAILURE;
+        }
+        if (findings.n > 0)
+                return CONFIG_EXIT_INVALID;
+        for (size_t i = 0; i < config->n_files; i++)
+                (void)printf("%s: ok\n", config->texts[i]);
+        if (config->n_files == 0)
+                (void)puts("no configuration file: the built-in values hold");
+        return EXIT_SUCCESS;
 }
 
 static int find_socket(Options *o) {
@@ -153,13 +245,21 @@ static int find_recorder(Options *o) {
         return r;
 }
 
+/* The configuration knows $SCIDEX_STORAGE_SQLITE too. */
+static int find_state_directory(Options *o) {
+        if (!o->config || !o->config->sqlite)
+                return client_state_directory(&o->state_directory);
+        o->state_directory = strdup(o->config->sqlite);
+        return o->state_directory ? 0 : -ENOMEM;
+}
+
 int options_find_paths(Options *o, char **ret_error) {
         int r = find_socket(o);
 
         if (r == 0)
                 r = place_check(o->socket_path, ret_error);
         if (r == 0 && !o->state_directory)
-                r = client_state_directory(&o->state_directory);
+                r = find_state_directory(o);
         if (r == 0)
                 r = find_recorder(o);
         if (r == 0)
@@ -170,6 +270,7 @@ int options_find_paths(Options *o, char **ret_error) {
         o->supervisor.state_directory = o->state_directory;
         o->supervisor.recorder_program = o->recorder_program;
         o->supervisor.scope_name = o->scope_name;
+        o->supervisor.keeper_unit = o->keeper_unit;
         return 0;
 }
 
@@ -207,5 +308,9 @@ void options_deinit(Options *o) {
         free(o->state_directory);
         free(o->recorder_program);
         free(o->scope_name);
+        free(o->config_path);
+        free(o->keeper_unit);
+        if (o->config)
+                config_free(o->config);
         o->ready_fd = close_fd(o->ready_fd);
 }
