@@ -1,10 +1,11 @@
 /*
- * Lines on stderr. Only cmd/ and supervise/supervisor.c call it: libraries return errors.
+ * Lines on stderr, or entries of the journal. Only cmd/ and the wiring of supervise/ call it: libraries return errors.
  *
  * Each line is one write(2), so that lines of several processes do not mix, and it is escaped: analysis ids and
  * process names are written by others, and a newline in one would forge a line of ours. Under systemd stderr is a
  * socket of the journal, named by $JOURNAL_STREAM (systemd.exec(5)); the variable is inherited, so it counts only if
- * stderr still is that very socket.
+ * stderr still is that very socket. Then lines go to the journal's native socket (journal.c), which takes fields and
+ * lets nobody wait: a write to the stream would, and sd_journal_sendv() would, when journald hangs.
  */
 #include "base/log.h"
 
@@ -18,7 +19,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SHORT_ID_DIGITS 8
+#define SHORT_ID_DIGITS   8
+#define JOURNAL_SOCKET    "/run/systemd/journal/socket"
+#define MESSAGE_MAX_BYTES 2048 /* of an entry: the fields have room beside it */
 
 static const char *log_program = "scidex";
 static LogLevel log_maximum = LOG_LEVEL_INFO;
@@ -35,40 +38,26 @@ static bool stderr_is_journal(void) {
         return own && strcmp(own, stream) == 0;
 }
 
-void log_open(const char *program, LogLevel maximum) {
+void log_open_at(const char *program, LogLevel maximum, const char *journal_path) {
         log_program = program;
         log_maximum = maximum;
         log_to_journal = stderr_is_journal();
+        journal_close();
+        if (log_to_journal)
+                (void)journal_open(journal_path);
 }
 
-static void write_line(LogLevel level, const char *about, const char *message) {
-        _cleanup_(freep) char *text = text_printf("%s%s", about, message);
-        _cleanup_(freep) char *escaped = text ? text_escape(text) : NULL;
-        _cleanup_(freep) char *line = NULL;
+void log_open(const char *program, LogLevel maximum) {
+        log_open_at(program, maximum, JOURNAL_SOCKET);
+}
 
-        if (escaped)
-                line = log_to_journal ? text_printf("<%d>%s\n", (int)level, escaped)
-                                      : text_printf("%s: %s\n", log_program, escaped);
+static void write_stderr(LogLevel level, const char *text) {
+        _cleanup_(freep) char *line =
+                log_to_journal ? text_printf("<%d>%s\n", (int)level, text) : text_printf("%s: %s\n", log_program, text);
+
         /* Nobody is left to be told that stderr is gone or that memory is. */
         if (line && write(STDERR_FILENO, line, strlen(line)) < 0)
                 return;
-}
-
-void log_line(LogLevel level, const char *format, ...) {
-        _cleanup_(freep) char *message = NULL;
-        int saved = errno, r;
-        va_list ap;
-
-        if (level > log_maximum)
-                return;
-        va_start(ap, format);
-        r = vasprintf(&message, format, ap);
-        va_end(ap);
-        if (r >= 0)
-                write_line(level, "", message);
-        else
-                message = NULL;
-        errno = saved;
 }
 
 /* "[7c1e90ab SDA-42] ": the last digits of the run id, as people see it everywhere. */
@@ -81,20 +70,68 @@ static char *format_about(const char *run_id, const char *analysis_id) {
         return text_printf("[%s%s%s] ", digits, analysis_id ? " " : "", analysis_id ? analysis_id : "");
 }
 
-void log_run(LogLevel level, const char *run_id, const char *analysis_id, const char *format, ...) {
-        _cleanup_(freep) char *message = NULL, *about = NULL;
-        int saved = errno, r;
-        va_list ap;
+static void write_entry(LogLevel level, JournalEntry *entry, const char *run_id, const char *analysis_id, char *text) {
+        size_t length = strlen(text);
+
+        if (length > MESSAGE_MAX_BYTES) {
+                length = MESSAGE_MAX_BYTES; /* not in the middle of a character: journalctl would show none of it */
+                while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+                        length--;
+                text[length] = '\0';
+        }
+        journal_text(entry, "MESSAGE", text);
+        journal_u64(entry, "PRIORITY", level);
+        journal_text(entry, "SYSLOG_IDENTIFIER", log_program);
+        journal_text(entry, "SCIDEX_RUN_ID", run_id);
+        journal_text(entry, "SCIDEX_ANALYSIS_ID", analysis_id);
+        (void)journal_send(entry);
+}
+
+/* entry: NULL or what its caller has put into it. */
+static void write_line(LogLevel level, JournalEntry *entry, const char *run_id, const char *analysis_id,
+        const char *format, va_list ap) {
+        _cleanup_(freep) char *about = NULL, *message = NULL, *text = NULL, *escaped = NULL;
+        int saved = errno;
+        JournalEntry own;
 
         if (level > log_maximum)
                 return;
-        va_start(ap, format);
-        r = vasprintf(&message, format, ap);
-        va_end(ap);
-        if (r < 0)
+        if (vasprintf(&message, format, ap) < 0)
                 message = NULL;
         about = format_about(run_id, analysis_id);
-        if (message && about)
-                write_line(level, about, message);
+        text = about && message ? text_printf("%s%s", about, message) : NULL;
+        escaped = text ? text_escape(text) : NULL;
+        if (escaped && journal_is_open()) {
+                if (!entry)
+                        journal_clear(&own);
+                write_entry(level, entry ? entry : &own, run_id, analysis_id, escaped);
+        } else if (escaped) {
+                write_stderr(level, escaped);
+        }
         errno = saved;
+}
+
+void log_line(LogLevel level, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        write_line(level, NULL, NULL, NULL, format, ap);
+        va_end(ap);
+}
+
+void log_run(LogLevel level, const char *run_id, const char *analysis_id, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        write_line(level, NULL, run_id, analysis_id, format, ap);
+        va_end(ap);
+}
+
+void log_entry(
+        LogLevel level, JournalEntry *entry, const char *run_id, const char *analysis_id, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        write_line(level, entry, run_id, analysis_id, format, ap);
+        va_end(ap);
 }

@@ -1,10 +1,13 @@
 /*
- * One line per change of state. Only cmd/ and supervise/supervisor.c call it: libraries return errors.
+ * One line per change of state. Only cmd/ and the wiring of supervise/ call it: libraries return errors.
  *
- * Lines go to stderr, prefixed with "<N>" when stderr is the journal's socket (sd-daemon(3)), else with the program's
- * name.
+ * Lines go to stderr, prefixed with the program's name. Where stderr is the journal they go to the journal itself, with
+ * PRIORITY, SYSLOG_IDENTIFIER, SCIDEX_RUN_ID and SCIDEX_ANALYSIS_ID as fields, and never wait (journal.h); without its
+ * native socket to stderr with "<N>" before them (sd-daemon(3)).
  */
 #pragma once
+
+#include "base/journal.h"
 
 typedef enum LogLevel {
         LOG_LEVEL_ERROR = 3,
@@ -16,7 +19,13 @@ typedef enum LogLevel {
 
 /* Program name as in messages, and the most verbose level that is written. */
 void log_open(const char *program, LogLevel maximum);
+/* The same with the journal's native socket at another path. */
+void log_open_at(const char *program, LogLevel maximum, const char *journal_path);
 void log_line(LogLevel level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same about a run: "[short analysis] …"; analysis_id may be NULL. */
 void log_run(LogLevel level, const char *run_id, const char *analysis_id, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
+/* The same with further fields for the journal: MESSAGE_ID and what else explains it. The line's own are added to it.
+ */
+void log_entry(LogLevel level, JournalEntry *entry, const char *run_id, const char *analysis_id, const char *format,
+        ...) __attribute__((format(printf, 5, 6)));

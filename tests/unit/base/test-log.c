@@ -92,14 +92,14 @@ static void errno_stays_as_it_was(void **state) {
         assert_written(*state, "p: No space left on device\n");
 }
 
-static void the_journal_gets_the_level_and_no_program(void **state) {
+static void a_journal_without_its_own_socket_gets_the_level_and_no_program(void **state) {
         _cleanup_(freep) char *stream = NULL;
         struct stat st;
 
         assert_int_equal(fstat(STDERR_FILENO, &st), 0);
         stream = text_printf("%" PRIuMAX ":%" PRIuMAX, (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
         assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
-        log_open("p", LOG_LEVEL_INFO);
+        log_open_at("p", LOG_LEVEL_INFO, "/nonexistent/socket");
         log_line(LOG_LEVEL_WARNING, "hello");
         assert_written(*state, "<4>hello\n");
 }
@@ -118,7 +118,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(lines_above_the_maximum_are_not_written, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_newline_in_a_name_cannot_forge_a_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(errno_stays_as_it_was, setup, teardown),
-                cmocka_unit_test_setup_teardown(the_journal_gets_the_level_and_no_program, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_journal_without_its_own_socket_gets_the_level_and_no_program, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                         a_journal_stream_inherited_from_elsewhere_does_not_count, setup, teardown),
         };
