@@ -6,7 +6,6 @@
  */
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "supervise/enforce.h"
 #include "supervise/life.h"
 #include "supervise/watch.h"
@@ -30,10 +29,9 @@ void act_tell_inner(Supervisor *s, Run *outer) {
         }
 }
 
-static void log_kill(const Run *run, const char *what) {
-        log_run(LOG_LEVEL_NOTICE, run->id.text, run->request.analysis_id, "%s: %s%s%s", what,
-                verdict_to_string(run->kill.reason), run->kill.detail ? ", " : "",
-                run->kill.detail ? run->kill.detail : "");
+void act_tell_kill(StoryKind kind, const Run *run, const char *what) {
+        story_tell(kind, LOG_LEVEL_NOTICE, run, "%s: %s%s%s", what, verdict_to_string(run->kill.reason),
+                run->kill.detail ? ", " : "", run->kill.detail ? run->kill.detail : "");
 }
 
 static void wait_for_empty(Supervisor *s, Run *run) {
@@ -70,7 +68,7 @@ static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_us
                 return;
         }
         run->phase = PHASE_GRACE;
-        log_kill(run, "TERM");
+        act_tell_kill(STORY_TERM, run, "TERM");
         act_tell_inner(s, run);
 }
 
@@ -81,7 +79,7 @@ static void act_kill(Supervisor *s, Run *run, const Decision *d, bool by_kernel,
         run->phase = PHASE_KILLING;
         run->n_retries = 0;
         life_retry_later(run, now_usec);
-        log_kill(run, by_kernel ? "killed by the kernel" : "KILL");
+        act_tell_kill(STORY_KILL, run, by_kernel ? "killed by the kernel" : "KILL");
         act_tell_inner(s, run);
 }
 

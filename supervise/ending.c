@@ -45,8 +45,8 @@ static void settle_verdict(Run *run) {
                 return;
         run->verdict = decide_verdict(&ending, &detail);
         run->verdict_detail = run_has_kill(run) && run->kill.reason == run->verdict ? run->kill.detail : detail;
-        log_run(run_has_kill(run) ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, run->id.text, run->request.analysis_id,
-                "ended: %s%s%s", verdict_to_string(run->verdict), run->verdict_detail ? ", " : "",
+        story_tell(STORY_VERDICT, run_has_kill(run) ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, run, "ended: %s%s%s",
+                verdict_to_string(run->verdict), run->verdict_detail ? ", " : "",
                 run->verdict_detail ? run->verdict_detail : "");
 }
 
@@ -112,6 +112,7 @@ static void take_backstop(Supervisor *s, Run *run, uint64_t now_usec) {
         watching_remove(s, &run->events_populated);
         run->kill.kill_at = run->kill.decided_at;
         run->kill.empty_at = run->ended_at;
+        act_tell_kill(STORY_KILL, run, "killed by its launcher");
 }
 
 /* Everything that is owed once a run is over. Returns true when nothing is. */
@@ -157,6 +158,8 @@ void ending_begin(Supervisor *s, Run *run, uint64_t now_usec) {
         if (!run_has_kill(run) && (d.action == ACTION_KERNEL || d.action == ACTION_OUTER)) {
                 act_begin(s, run, &d, d.action == ACTION_KERNEL, now_usec);
                 run->kill.kill_at = run->kill.decided_at;
+                act_tell_kill(STORY_KILL, run,
+                        d.action == ACTION_KERNEL ? "killed by the kernel" : "ended with its outer run");
         }
         run->phase = PHASE_ENDING;
         run->ended_usec = now_usec;

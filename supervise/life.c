@@ -143,7 +143,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 run->warned = true;
                 if (run->pidfd >= 0)
                         (void)pidfd_signal(run->pidfd, run->request.warn_signal);
-                log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id, "warned of its wall-clock limit");
+                story_tell(STORY_WARN, LOG_LEVEL_INFO, run, "warned of its wall-clock limit");
         }
         if (run_lives(run)) {
                 if (now_usec >= run->watch.next_look_usec)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "supervise/story.h"
 #include "supervise/supervisor-internal.h"
 
 #define LIFE_STATUS_WAIT_USEC \
@@ -21,6 +22,8 @@ void watching_remove(Supervisor *s, int *watch);
 void act_decide(Supervisor *s, Run *run, uint64_t now_usec);
 /* Event id, marker, list of processes, last sample; nothing is sent. */
 void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec);
+/* The journal hears of it: what, and why. */
+void act_tell_kill(StoryKind kind, const Run *run, const char *what);
 /* Nested runs learn that their outer run is being ended. */
 void act_tell_inner(Supervisor *s, Run *outer);
 

@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
+#include "supervise/story.h"
 #include "supervise/supervisor-internal.h"
 #include "supervise/watch.h"
 #include <fcntl.h>
@@ -85,8 +86,8 @@ static int adopt_one(int parent_fd, const char *name, void *userdata) {
         life_watch_launcher(s, run);
         if (run->phase == PHASE_GRACE && run->kill.term_at == 0)
                 (void)enforce_term(run, clock_realtime_usec(), clock_boottime_usec());
-        log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id, "adopted%s",
-                run->launcher_gone ? ", its launcher is gone" : "");
+        story_tell(
+                STORY_ADOPTION, LOG_LEVEL_INFO, run, "adopted%s", run->launcher_gone ? ", its launcher is gone" : "");
         inner.outer = run;
         return tree_each_group(run->group.fd, adopt_one, &inner);
 }
@@ -170,7 +171,7 @@ static void handover_apply(Supervisor *s, const json_t *o) {
         run->phase = PHASE_ENDING;
         if (json_get_text(o, "boot_id", &boot) == 0 && strcmp(boot, s->boot_id) != 0)
                 log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id, "its end comes from an earlier boot");
-        log_run(LOG_LEVEL_NOTICE, run->id.text, run->request.analysis_id, "ended without a supervisor: %s", verdict);
+        story_tell(STORY_VERDICT, LOG_LEVEL_NOTICE, run, "ended without a supervisor: %s", verdict);
 }
 
 static void handover_read(Supervisor *s, int directory, const char *name) {

@@ -7,11 +7,13 @@
  */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/parse.h"
 #include "base/process.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
 #include "supervise/environment.h"
 #include "supervise/serve.h"
+#include "supervise/story.h"
 #include <string.h>
 
 #define LEAF_NAME "main" /* where a run's own processes go when a nested one needs the group */
@@ -123,6 +125,15 @@ static void refuse_sampled(const Request *q) {
                 e->detail, e->hint ? e->hint : "See `scidexctl doctor`; or leave --require=kernel out.");
 }
 
+static void tell_launch(const Run *run) {
+        char memory[FORMAT_MAX], time[FORMAT_MAX];
+
+        story_tell(STORY_LAUNCH, LOG_LEVEL_INFO, run, "launched by uid %u: memory limit %s%s, time limit %s",
+                (unsigned)run->uid, format_bytes(memory, run->request.memory_bytes),
+                run->enforcement == ENFORCEMENT_SAMPLED ? " (sampled)" : "",
+                format_duration(time, run->request.timeout_usec));
+}
+
 void serve_launch(const Request *q) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
         _cleanup_(request_deinit) RunRequest request = { 0 };
@@ -176,6 +187,7 @@ void serve_launch(const Request *q) {
         if (run->outer)
                 run->outer->n_inner++;
         q->session->run = run;
+        tell_launch(run);
         (void)life_add(q->s, TAKE_PTR(run));
 }
 

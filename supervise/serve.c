@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "supervise/story.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -23,7 +24,29 @@ void serve_answer(const Request *q, json_t *reply) {
                 client_close(q->session->client);
 }
 
+/* Who was refused what he asked to change. A mistyped name is no story, nor is a question. */
+static void tell_refusal(const Request *q, const char *code, const char *message, const char *detail) {
+        static const char *const told_ops[] = { "launch", "register", "kill", "set", "drain", "once" };
+        static const char *const told_codes[] = { "denied", "failed", "unsupported", "busy" };
+        Refusal refusal = { .code = code,
+                .message = message,
+                .detail = detail,
+                .uid = q->message ? q->message->uid : 0,
+                .pid = q->message ? q->message->pid : 0 };
+
+        for (size_t i = 0; i < ELEMENTSOF(told_ops); i++)
+                if (strcmp(q->op, told_ops[i]) == 0)
+                        refusal.op = told_ops[i];
+        if (!refusal.op || !q->message)
+                return;
+        (void)json_get_text(json_object_get(q->message->body, "request"), "analysis_id", &refusal.analysis_id);
+        for (size_t i = 0; i < ELEMENTSOF(told_codes); i++)
+                if (strcmp(code, told_codes[i]) == 0)
+                        story_refuse(&refusal, clock_boottime_usec());
+}
+
 void serve_refuse(const Request *q, const char *code, const char *message, const char *detail, const char *hint) {
+        tell_refusal(q, code, message, detail);
         serve_answer(q, message_error(q->op, code, message, detail, hint));
 }
 
