@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "supervise/story.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,6 +183,22 @@ static void every_kind_has_an_id_of_its_own(void **state) {
         assert_null(story_message_id(STORY_KIND_MAX));
 }
 
+static void the_catalog_explains_every_kind_and_no_other(void **state) {
+        _cleanup_(freep) char *catalog = NULL;
+        int n = 0;
+
+        assert_int_equal(file_read_at(AT_FDCWD, CATALOG, 1 << 20, &catalog, NULL), 0);
+        for (int kind = 0; kind < STORY_KIND_MAX; kind++) {
+                _cleanup_(freep) char *head = text_printf("\n-- %s\nSubject: ", story_message_id((StoryKind)kind));
+
+                assert_non_null(head);
+                assert_non_null(strstr(catalog, head));
+        }
+        for (const char *at = catalog; (at = strstr(at, "\n-- ")); at++)
+                n++;
+        assert_int_equal(n, STORY_KIND_MAX);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_launch_names_run_user_and_limits, setup, teardown),
@@ -189,6 +206,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(a_verdict_names_itself_and_how_the_process_ended, setup, teardown),
                 cmocka_unit_test_setup_teardown(refusals_in_a_loop_are_counted_not_told, setup, teardown),
                 cmocka_unit_test(every_kind_has_an_id_of_its_own),
+                cmocka_unit_test(the_catalog_explains_every_kind_and_no_other),
         };
 
         return cmocka_run_group_tests_name("supervise-story", tests, NULL, NULL);
