@@ -60,6 +60,7 @@ static int answer_start(const Request *q, const Run *run) {
                 json_object_set_new(reply, "deadline_boottime_usec", json_from_u64(run->deadline_usec)) < 0 ||
                 json_object_set_new(reply, "launched_boottime_usec", json_from_u64(run->launched_usec)) < 0 ||
                 json_object_set_new(reply, "launched_at_usec", json_from_u64(run->launched_at)) < 0 ||
+                json_object_set_new(reply, "request", request_limits_to_json(&run->request)) < 0 ||
                 json_object_set_new(reply, "enforcement",
                         json_string(run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel")) < 0 ||
                 json_object_set_new(reply, "environment", environment_of_run(run, path)) < 0 ||
@@ -139,6 +140,7 @@ void serve_launch(const Request *q) {
         _cleanup_(request_deinit) RunRequest request = { 0 };
         _cleanup_(run_freep) Run *run = NULL;
         ProcessIdentity launcher;
+        Run *outer;
         const char *what = "";
         int r;
 
@@ -151,16 +153,19 @@ void serve_launch(const Request *q) {
                         q, "bad-request", error.message ? error.message : "out of memory", NULL, error.hint);
         if (process_identity(q->message->pid, &launcher) < 0)
                 return serve_refuse(q, "gone", "the launcher is gone", NULL, NULL);
+        outer = serve_run_around(q->s, launcher.pid);
+        if (outer && (run_has_kill(outer) || !run_lives(outer)))
+                return serve_refuse(q, "gone", "the outer run is being ended", NULL, NULL);
+        if (depth_of(outer) >= NEST_MAX)
+                return serve_refuse(q, "denied", "runs are nested too deeply", NULL, "At most 8 levels are allowed.");
+        if (!serve_admit(q, q->message->uid, outer != NULL, &request))
+                return;
         if (run_new(&request, clock_realtime_usec(), clock_boottime_usec(), &run) < 0)
                 return serve_refuse(q, "failed", "out of memory", NULL, NULL);
         run->uid = q->message->uid;
         run->launcher_pid = launcher.pid;
         run->launcher_start_ticks = launcher.start_ticks;
-        run->outer = serve_run_around(q->s, launcher.pid);
-        if (run->outer && (run_has_kill(run->outer) || !run_lives(run->outer)))
-                return serve_refuse(q, "gone", "the outer run is being ended", NULL, NULL);
-        if (depth_of(run->outer) >= NEST_MAX)
-                return serve_refuse(q, "denied", "runs are nested too deeply", NULL, "At most 8 levels are allowed.");
+        run->outer = outer;
         r = make_group(q->s, run, &what);
         if (r < 0)
                 return serve_refuse(q, "failed", what, strerror(-r), "See `scidexctl doctor`.");

@@ -18,6 +18,14 @@ bool serve_peer_may(const Request *q, const Run *run);
 /* The innermost run that pid lies within, by its cgroup; NULL: none. */
 Run *serve_run_around(Supervisor *s, pid_t pid);
 
+/*
+ * Whether uid may have this run: fills in the configured defaults for what was not asked for (config_admit()), or sends
+ * the refusal and returns false. nested: its group will lie within another run's.
+ */
+bool serve_admit(const Request *q, uid_t uid, bool nested, RunRequest *request);
+/* Whether a live run may be changed so (config_admit_change()); else the refusal is sent. */
+bool serve_admit_change(const Request *q, const Run *run, const RunRequest *after);
+
 void serve_launch(const Request *q);
 void serve_started(const Request *q);
 void serve_move(const Request *q);

@@ -35,13 +35,12 @@ static json_t *own_account(const Launch *l, const Usage *usage) {
                 json_from_text(l->options->request.analysis_id), "verdict", verdict_to_string(l->verdict), "detail",
                 json_from_text(l->detail), "duration_sec",
                 (double)usec_sub(l->ended_usec, l->launched_usec) / (double)USEC_PER_SEC, "memory_limit_bytes",
-                json_from_u64(l->options->request.memory_bytes), "memory_peak_bytes",
-                json_from_u64(usage->memory_peak_bytes));
+                json_from_u64(l->request.memory_bytes), "memory_peak_bytes", json_from_u64(usage->memory_peak_bytes));
 
         (void)json_object_set_new(o, "timeout_sec",
-                l->options->request.timeout_usec == USEC_INFINITY
+                l->request.timeout_usec == USEC_INFINITY
                         ? json_null()
-                        : json_real((double)l->options->request.timeout_usec / (double)USEC_PER_SEC));
+                        : json_real((double)l->request.timeout_usec / (double)USEC_PER_SEC));
         (void)json_object_set_new(
                 o, "exit_status", WIFEXITED(l->wait_status) ? json_integer(WEXITSTATUS(l->wait_status)) : json_null());
         (void)json_object_set_new(o, "exit_signal",
@@ -54,7 +53,7 @@ static int write_handover(const Launch *l, const Usage *usage, const char *event
         char boot_id[37] = "";
         Handover handover = { .run_id = l->run_id,
                 .boot_id = boot_id,
-                .request = &l->options->request,
+                .request = &l->request,
                 .launched_at = l->launched_at,
                 .launched_usec = l->launched_usec,
                 .ended_at = l->ended_at,

@@ -68,6 +68,13 @@ static void say_warnings(const Launch *l, const json_t *list) {
         json_array_foreach(list, i, text) run_say("warning: %s", json_string_value(text));
 }
 
+void launch_take_limits(Launch *l, const json_t *body) {
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+
+        (void)request_update(&l->request, json_object_get(body, "request"), &error);
+        (void)json_get_u64(body, "deadline_boottime_usec", &l->deadline_usec);
+}
+
 static int take_answer(Launch *l, Message *reply) {
         const char *id;
 
@@ -80,7 +87,8 @@ static int take_answer(Launch *l, Message *reply) {
         l->run_id = strdup(id);
         l->group_fd = message_take_fd(reply, 0);
         l->kill_fd = message_take_fd(reply, 1);
-        (void)json_get_u64(reply->body, "deadline_boottime_usec", &l->deadline_usec);
+        l->request = l->options->request;
+        launch_take_limits(l, reply->body);
         (void)json_get_u64(reply->body, "launched_boottime_usec", &l->launched_usec);
         (void)json_get_u64(reply->body, "launched_at_usec", &l->launched_at);
         say_warnings(l, json_object_get(reply->body, "warnings"));
@@ -106,7 +114,7 @@ int launch_ask(Launch *l) {
                 json_t *request = message_request("launch");
                 int r;
 
-                (void)json_object_set_new(request, "request", request_to_json(&l->options->request));
+                (void)json_object_set_new(request, "request", request_given_to_json(&l->options->request));
                 r = ask(l, request, &reply);
                 if ((r == -ECONNRESET || r == -EPIPE) && again) {
                         /* A private supervisor that was just leaving: there will be another. */

@@ -11,6 +11,7 @@
 /* What the launcher knows of its run. */
 typedef struct Launch {
         const RunOptions *options; /* borrowed */
+        RunRequest request;        /* as it was granted; its texts borrowed of options */
         Connection connection;     /* owned */
         int report_fd;             /* owned; -EBADF: none asked for */
         char *run_id;              /* owned */
@@ -44,6 +45,11 @@ typedef struct Launch {
 int launch_open_report(Launch *launch);
 /* Asks the supervisor for a run. 0; -errno, said on stderr. */
 int launch_ask(Launch *launch);
+/*
+ * Takes over what a packet of the supervisor says that the run's limits are (members `request`,
+ * `deadline_boottime_usec`). What is absent, as from an older supervisor, or can't be, stays as it is.
+ */
+void launch_take_limits(Launch *launch, const json_t *body);
 /* Starts the command in it. 0; -errno, said on stderr. */
 int launch_start(Launch *launch);
 /* Collects every child that has ended. */

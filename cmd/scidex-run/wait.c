@@ -137,6 +137,7 @@ static void read_connection(Launch *l) {
         } else if (strcmp(re, "attach") == 0 && !json_is_true(json_object_get(message.body, "ok"))) {
                 l->connection.fd = close_fd(l->connection.fd); /* our old connection stands for the run yet */
         } else if (strcmp(re, "attach") == 0) {
+                launch_take_limits(l, message.body);
                 tell_exited(l);
                 if (l->cancelled)
                         ask_cancel(l);
@@ -150,7 +151,7 @@ static void reconnect(Launch *l) {
                 return;
         message = message_request("attach");
         (void)json_object_set_new(message, "run_id", json_string(l->run_id));
-        (void)json_object_set_new(message, "request", request_to_json(&l->options->request));
+        (void)json_object_set_new(message, "request", request_to_json(&l->request));
         (void)json_object_set_new(message, "launched_boottime_usec", json_from_u64(l->launched_usec));
         (void)json_object_set_new(message, "launched_at_usec", json_from_u64(l->launched_at));
         (void)json_object_set_new(message, "pid", json_integer(l->spawned.pid));
@@ -181,7 +182,7 @@ static void kill_all(Launch *l) {
 static uint64_t backstop_usec(const Launch *l) {
         if (l->backstop || l->main_reaped)
                 return USEC_INFINITY;
-        return usec_add(usec_add(l->deadline_usec, l->options->request.grace_usec), BACKSTOP_EXTRA_USEC);
+        return usec_add(usec_add(l->deadline_usec, l->request.grace_usec), BACKSTOP_EXTRA_USEC);
 }
 
 /* When a run that has ended is no longer waited for. */
@@ -190,7 +191,7 @@ static uint64_t alone_usec(const Launch *l) {
                 return USEC_INFINITY;
         if (l->connection.fd < 0)
                 return usec_add(l->ended_usec, ALONE_AFTER_USEC);
-        return usec_add(usec_add(l->ended_usec, l->options->request.grace_usec), ANSWER_AFTER_USEC);
+        return usec_add(usec_add(l->ended_usec, l->request.grace_usec), ANSWER_AFTER_USEC);
 }
 
 static int poll_timeout(const Launch *l, uint64_t now_usec) {
