@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define CONTROL_CREDENTIALS CMSG_SPACE(sizeof(struct ucred))
+
 static int set_member(json_t *object, const char *key, const char *text) {
         return text ? json_object_set_new(object, key, json_from_text(text)) : 0;
 }
@@ -122,22 +124,14 @@ static void message_take_control(Message *message, struct msghdr *header) {
         }
 }
 
-int message_receive(int fd, Message *ret) {
-        _cleanup_(freep) char *buffer = malloc(MESSAGE_MAX_BYTES);
-        _cleanup_(message_deinit) Message message = MESSAGE_NONE;
-        union {
-                char bytes[CMSG_SPACE(MESSAGE_MAX_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-                struct cmsghdr align;
-        } control;
+/* 0 and the packet's text (in buffer) and control data (in message), MESSAGE_E_*, -errno. */
+static int receive(int fd, void *control, size_t control_size, char *buffer, Message *message, size_t *ret_size) {
         struct iovec part = { .iov_base = buffer, .iov_len = MESSAGE_MAX_BYTES };
         struct msghdr header = {
-                .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+                .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = control_size
         };
         ssize_t n;
-        int r;
 
-        if (!buffer)
-                return -ENOMEM;
         /* A peer that closed with packets of ours unread resets: told once, before what it sent us last, which still
          * comes. */
         do {
@@ -145,12 +139,29 @@ int message_receive(int fd, Message *ret) {
         } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
         if (n < 0)
                 return -errno;
-        message_take_control(&message, &header);
+        message_take_control(message, &header);
         if (n == 0)
                 return MESSAGE_E_CLOSED;
-        if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+        if (header.msg_flags & MSG_TRUNC)
                 return MESSAGE_E_BAD;
-        r = json_parse(buffer, (size_t)n, &message.body);
+        if ((header.msg_flags & MSG_CTRUNC) && control_size > CONTROL_CREDENTIALS)
+                return MESSAGE_E_BAD;
+        *ret_size = (size_t)n;
+        return 0;
+}
+
+static int receive_object(int fd, void *control, size_t control_size, Message *ret) {
+        _cleanup_(freep) char *buffer = malloc(MESSAGE_MAX_BYTES);
+        _cleanup_(message_deinit) Message message = MESSAGE_NONE;
+        size_t size = 0;
+        int r;
+
+        if (!buffer)
+                return -ENOMEM;
+        r = receive(fd, control, control_size, buffer, &message, &size);
+        if (r != 0)
+                return r;
+        r = json_parse(buffer, size, &message.body);
         if (r < 0)
                 return r == -ENOMEM ? -ENOBUFS : MESSAGE_E_BAD;
         if (!json_is_object(message.body))
@@ -158,6 +169,28 @@ int message_receive(int fd, Message *ret) {
         *ret = message;
         message = MESSAGE_NONE;
         return 0;
+}
+
+int message_receive(int fd, Message *ret) {
+        union {
+                char bytes[CONTROL_CREDENTIALS + CMSG_SPACE(MESSAGE_MAX_FDS * sizeof(int))];
+                struct cmsghdr align;
+        } control;
+
+        return receive_object(fd, control.bytes, sizeof(control.bytes), ret);
+}
+
+int message_receive_without_fds(int fd, Message *ret) {
+        union {
+                char bytes[CONTROL_CREDENTIALS];
+                struct cmsghdr align;
+        } control;
+        int r = receive_object(fd, control.bytes, sizeof(control.bytes), ret);
+
+        /* Without SO_PASSCRED an fd would fit where the credentials are not. */
+        while (r == 0 && ret->n_fds > 0)
+                (void)close_fd(ret->fds[--ret->n_fds]);
+        return r;
 }
 
 static size_t size_of(const json_t *value) {

@@ -37,6 +37,11 @@ int message_send(int fd, const json_t *body, const int *fds, size_t n_fds);
  * -ENOBUFS: the packet was lost for want of memory.
  */
 int message_receive(int fd, Message *ret);
+/*
+ * The same without room for fds: the kernel drops what was passed, unopened and without asking the file system behind
+ * it (the close of a FUSE file would wait for that, and with it a server). Of no fd is ever heard.
+ */
+int message_receive_without_fds(int fd, Message *ret);
 void message_deinit(Message *message);
 /* Takes fd i out of the message (the caller owns it), -EBADF if there is none. */
 int message_take_fd(Message *message, size_t i);

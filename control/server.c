@@ -1,211 +1,176 @@
 /*
- * The serving side: accept, receive, answer, on the event loop of the supervisor or the recorder.
+ * The serving side: accept, and share the server among those who ask, on the loop of the supervisor or the recorder.
  *
- * The hard thing is a client that does not read: nothing may block on it and nothing may grow for it.  So every client
- * has a queue bounded in packets and bytes; whoever overruns it is closed.  A client is never freed inside one of its
- * own callbacks: client_drop() marks it dead and a deferred source frees it on the next turn of the loop.
+ * The hard thing is many users who don't trust each other.  Every uid has an account: how many connections, how many
+ * bytes wait for it to read them, how many requests it may still make.  Whoever is over its bound waits or is turned
+ * away, alone; the others don't notice.  One timer serves all who wait for tokens, and runs only while somebody does.
  */
-#include "control/server.h"
-
-#include "base/process.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "control/priority.h"
+#include "control/server-internal.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
-#include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define CLIENTS_MAX        16384 /* one per live run and a few askers; the fd limit is the other bound */
-#define CLIENT_QUEUE_MAX   256   /* packets waiting for a client that does not read */
-#define CLIENT_QUEUE_BYTES (4 * MESSAGE_MAX_BYTES)
-#define REQUESTS_PER_WAKE  16 /* a flooding client gets its turn, not the loop */
-#define LISTEN_BACKLOG     4096
+#define CLIENTS_MAX          16384 /* one per live run and a few askers; half of the fd limit is the other bound */
+#define CLIENTS_SPARE        64    /* of them for root and ourselves, whoever else has come */
+#define STRANGERS_MAX        16    /* connections of a uid that may ask nothing, and is to hear just that */
+#define RESUME_TOKENS        50U   /* who waits is read from again when there are so many: no wake-up per request */
+#define TOKENS_ACCURACY_USEC (10 * USEC_PER_MSEC)
+#define LISTEN_BACKLOG       4096
 
-typedef struct Packet {
-        STAILQ_ENTRY(Packet) link;
-        json_t *body;             /* owned */
-        int fds[MESSAGE_MAX_FDS]; /* owned */
-        size_t n_fds;
-        size_t size;
-} Packet;
+static void arm_tokens(Server *server) {
+        unsigned enough = MIN_OF(RESUME_TOKENS, server->bounds.burst);
+        uint64_t next = USEC_INFINITY;
+        Account *account;
 
-struct Client {
-        LIST_ENTRY(Client) link;
-        Server *server;
-        sd_event_source *io, *reaper; /* owned */
-        int fd;                       /* owned */
-        Peer peer;
-        STAILQ_HEAD(, Packet) queue;
-        size_t n_queue, queue_bytes;
-        bool closing; /* after the queue has been sent */
-        bool dead;    /* waits for its reaper */
-        bool hung_up; /* by itself */
-        bool wants_more;
-        void *userdata;
-};
-
-struct Server {
-        sd_event *event;
-        sd_event_source *listener; /* owned */
-        int listen_fd;             /* owned */
-        int spare_fd;              /* owned; given up when all others are used */
-        const ServerHandlers *handlers;
-        void *userdata;
-        PeerPolicy policy;
-        LIST_HEAD(, Client) clients;
-        size_t n_clients;
-};
-
-static void packet_free(Packet *packet) {
-        json_decref(packet->body);
-        for (size_t i = 0; i < packet->n_fds; i++)
-                (void)close_fd(packet->fds[i]);
-        free(packet);
-}
-DEFINE_CLEANUP(Packet *, packet_free);
-
-static Packet *client_pop(Client *client) {
-        Packet *packet = STAILQ_FIRST(&client->queue);
-
-        if (packet) {
-                STAILQ_REMOVE_HEAD(&client->queue, link);
-                client->n_queue--;
-                client->queue_bytes -= packet->size;
-        }
-        return packet;
-}
-
-static void client_free(Client *client) {
-        Packet *packet;
-
-        while ((packet = client_pop(client)))
-                packet_free(packet);
-        LIST_REMOVE(client, link);
-        client->server->n_clients--;
-        sd_event_source_disable_unref(client->io);
-        sd_event_source_disable_unref(client->reaper);
-        (void)close_fd(client->fd);
-        (void)close_fd(client->peer.pidfd);
-        free(client);
-}
-DEFINE_CLEANUP(Client *, client_free);
-
-static int on_reap(sd_event_source *source, void *userdata) {
-        Client *client = userdata;
-
-        client->server->handlers->closed(client, client->server->userdata);
-        client_free(client);
-        return 0;
-}
-
-static void client_drop(Client *client) {
-        if (client->dead)
+        LIST_FOREACH(account, &server->accounts.accounts, link)
+        if (!TAILQ_EMPTY(&account->waiting))
+                next = MIN_OF(next, account_ready_usec(account, &server->bounds, enough));
+        if (next == USEC_INFINITY)
                 return;
-        client->dead = true;
-        (void)sd_event_source_set_enabled(client->io, SD_EVENT_OFF);
-        (void)sd_event_source_set_enabled(client->reaper, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_time(server->tokens, next);
+        (void)sd_event_source_set_enabled(server->tokens, SD_EVENT_ONESHOT);
 }
 
-static void client_arm(Client *client) {
-        bool writes = client->n_queue > 0 || client->wants_more;
+/* As many go on as there are tokens; who then finds none left waits again, at the end. */
+static void resume(Server *server, Account *account) {
+        unsigned n = account_tokens(account, &server->bounds, clock_boottime_usec());
+        Client *client;
 
-        (void)sd_event_source_set_io_events(
-                client->io, (client->closing ? 0 : (uint32_t)EPOLLIN) | (writes ? (uint32_t)EPOLLOUT : 0));
-}
-
-/* Sends what the socket takes. 0, or -EAGAIN when it is full. A broken one drops the client. */
-static int client_flush(Client *client) {
-        Packet *packet;
-
-        while ((packet = STAILQ_FIRST(&client->queue))) {
-                int r = message_send(client->fd, packet->body, packet->fds, packet->n_fds);
-
-                if (r == -EAGAIN)
-                        return r;
-                packet_free(client_pop(client));
-                if (r < 0 && r != -EMSGSIZE) {
-                        client->hung_up = r == -EPIPE;
-                        client_drop(client);
-                        return 0;
-                }
+        for (; n > 0 && (client = TAILQ_FIRST(&account->waiting)); n--) {
+                TAILQ_REMOVE(&account->waiting, client, wait_link);
+                client->waiting = false;
+                connection_arm(client);
         }
+}
+
+static int on_tokens(sd_event_source *source, uint64_t usec, void *userdata) {
+        Server *server = userdata;
+        Account *account;
+
+        LIST_FOREACH(account, &server->accounts.accounts, link)
+        resume(server, account);
+        arm_tokens(server);
         return 0;
 }
 
-static void client_write(Client *client) {
-        if (client_flush(client) == 0 && client->wants_more && !client->dead) {
-                client->wants_more = false;
-                if (client->server->handlers->more)
-                        client->server->handlers->more(client, client->server->userdata);
+bool server_may_ask(Client *client) {
+        Server *server = client->server;
+
+        if (account_tokens(client->account, &server->bounds, clock_boottime_usec()) > 0)
+                return true;
+        if (!client->waiting) {
+                client->waiting = true;
+                TAILQ_INSERT_TAIL(&client->account->waiting, client, wait_link);
+                arm_tokens(server);
         }
-        if (client->closing && client->n_queue == 0)
-                client_drop(client);
+        return false;
 }
 
-static void client_read(Client *client) {
-        for (unsigned i = 0; i < REQUESTS_PER_WAKE && !client->dead && !client->closing; i++) {
-                _cleanup_(message_deinit) Message message = MESSAGE_NONE;
-                int r = message_receive(client->fd, &message);
-
-                if (r == -EAGAIN || r == -ENOMEM)
-                        return;
-                if (r != 0) {
-                        client->hung_up = r == MESSAGE_E_CLOSED;
-                        client_drop(client);
-                        return;
-                }
-                if (message.pid == 0) { /* sent before SO_PASSCRED was on: whoever connected */
-                        message.pid = client->peer.pid;
-                        message.uid = client->peer.uid;
-                }
-                client->server->handlers->request(client, &message, client->server->userdata);
-        }
+void server_has_asked(Client *client) {
+        account_take(client->account, &client->server->bounds, clock_boottime_usec());
 }
 
-static int on_client(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Client *client = userdata;
+static void look_again(Account *account) {
+        Client *client;
 
-        if (!client->dead && (revents & EPOLLOUT))
-                client_write(client);
-        if (!client->dead && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-                client_read(client);
-        if (!client->dead)
-                client_arm(client);
-        return 0;
+        LIST_FOREACH(client, &account->clients, account_link)
+        connection_look_again(client);
+}
+
+/* The account that reads least gives up the client that reads least. */
+static void drop_greatest(Server *server, Account *worst) {
+        Account *account;
+        Client *client, *greatest;
+
+        LIST_FOREACH(account, &server->accounts.accounts, link)
+        if (account->bytes > worst->bytes)
+                worst = account;
+        look_again(worst);
+        if (server->bytes < server->bounds.all_bytes)
+                return;
+        greatest = LIST_FIRST(&worst->clients);
+        LIST_FOREACH(client, &worst->clients, account_link)
+        if (client->counted_bytes > greatest->counted_bytes)
+                greatest = client;
+        if (greatest)
+                connection_drop(greatest);
+}
+
+bool server_make_room(Client *client) {
+        Server *server = client->server;
+
+        if (client->account->bytes >= server->bounds.bytes)
+                look_again(client->account);
+        if (client->account->bytes >= server->bounds.bytes)
+                return false;
+        if (server->bytes >= server->bounds.all_bytes)
+                drop_greatest(server, client->account);
+        return !client->dead;
+}
+
+static void join(Client *client, Account *account) {
+        client->account = account;
+        LIST_INSERT_HEAD(&account->clients, client, account_link);
+        account->n_clients++;
+}
+
+static Account *account_of(Server *server, const Peer *peer) {
+        bool exempt = peer->uid == 0 || peer->uid == server->policy.owner;
+
+        return account_get(&server->accounts, peer->uid, exempt, clock_boottime_usec());
+}
+
+static bool has_place_for(const Server *server, const Account *account, const Peer *peer) {
+        if (account->exempt)
+                return server->n_clients < server->clients_max;
+        return server->n_clients + CLIENTS_SPARE < server->clients_max &&
+                account->n_clients < (peer->role == ROLE_NONE ? STRANGERS_MAX : server->bounds.clients);
 }
 
 int server_add_client(Server *server, int fd, Client **ret) {
-        _cleanup_(client_freep) Client *client = NULL;
-        int r, on = 1;
+        _cleanup_(close_fdp) int owned = fd;
+        Account *account;
+        Client *client;
+        Peer peer;
+        int r;
 
-        client = calloc(1, sizeof(*client));
-        if (!client) {
-                (void)close_fd(fd);
-                return -ENOMEM;
-        }
-        *client = (Client){ .server = server, .fd = fd, .peer.pidfd = -EBADF };
-        STAILQ_INIT(&client->queue);
-        LIST_INSERT_HEAD(&server->clients, client, link);
-        server->n_clients++;
-
-        r = peer_read(fd, &server->policy, &client->peer);
+        r = peer_read(fd, &server->policy, &peer);
         if (r < 0)
                 return r;
-        if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-                return -errno;
-        r = sd_event_add_io(server->event, &client->io, fd, EPOLLIN, on_client, client);
-        if (r >= 0) /* made now: when it is needed there may be no memory for it */
-                r = sd_event_add_defer(server->event, &client->reaper, on_reap, client);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(client->reaper, SD_EVENT_OFF);
+        account = account_of(server, &peer);
+        if (!account)
+                return -ENOBUFS;
+        r = connection_new(server, TAKE_FD(owned), &peer, &client);
         if (r < 0)
                 return r;
+        join(client, account);
         if (ret)
                 *ret = client;
-        TAKE_PTR(client);
         return 0;
+}
+
+/* fd is owned from here on; closed at once where its uid has enough. */
+static void admit(Server *server, int fd) {
+        _cleanup_(close_fdp) int owned = fd;
+        Account *account;
+        Client *client;
+        Peer peer;
+
+        if (peer_read(fd, &server->policy, &peer) < 0)
+                return;
+        account = account_of(server, &peer);
+        if (!account)
+                return;
+        account_take(account, &server->bounds, clock_boottime_usec());
+        if (has_place_for(server, account, &peer) && connection_new(server, TAKE_FD(owned), &peer, &client) == 0)
+                join(client, account);
 }
 
 /*
@@ -221,20 +186,36 @@ static void turn_away(Server *server) {
 static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata) {
         Server *server = userdata;
 
-        for (unsigned i = 0; i < REQUESTS_PER_WAKE; i++) {
+        for (unsigned i = 0; i < BATCH; i++) {
                 int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-                if (fd < 0) {
-                        if (errno == EMFILE || errno == ENFILE)
-                                turn_away(server);
+                if (fd >= 0)
+                        admit(server, fd);
+                else if (errno == EMFILE || errno == ENFILE)
+                        turn_away(server);
+                if (fd < 0)
                         return 0;
-                }
-                if (server->n_clients >= CLIENTS_MAX)
-                        (void)close_fd(fd);
-                else
-                        (void)server_add_client(server, fd, NULL);
         }
         return 0;
+}
+
+static size_t clients_max(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return CLIENTS_MAX;
+        return (size_t)MIN_OF((rlim_t)CLIENTS_MAX, MAX_OF(limit.rlim_cur / 2, (rlim_t)2 * CLIENTS_SPARE));
+}
+
+static int add_sources(Server *server) {
+        int r = sd_event_add_time(
+                server->event, &server->tokens, CLOCK_BOOTTIME, 0, TOKENS_ACCURACY_USEC, on_tokens, server);
+
+        if (r >= 0)
+                r = sd_event_source_set_enabled(server->tokens, SD_EVENT_OFF);
+        if (r >= 0 && server->listen_fd >= 0)
+                r = sd_event_add_io(server->event, &server->listener, server->listen_fd, EPOLLIN, on_accept, server);
+        return r;
 }
 
 int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, void *userdata, Server **ret) {
@@ -250,25 +231,41 @@ int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, v
                 .spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                 .handlers = handlers,
                 .policy = PEER_POLICY_PRIVATE(geteuid()),
+                .bounds = ACCOUNT_BOUNDS_DEFAULT,
+                .clients_max = clients_max(),
                 .userdata = userdata };
         LIST_INIT(&server->clients);
-        if (listen_fd >= 0) {
-                r = sd_event_add_io(event, &server->listener, listen_fd, EPOLLIN, on_accept, server);
-                if (r < 0)
-                        return r;
-        }
+        LIST_INIT(&server->accounts.accounts);
+        r = add_sources(server);
+        if (r >= 0)
+                r = server_set_priority(server, PRIORITY_CLIENTS);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(server);
         return 0;
 }
 
 void server_free(Server *server) {
         while (!LIST_EMPTY(&server->clients))
-                client_free(LIST_FIRST(&server->clients));
+                connection_free(LIST_FIRST(&server->clients));
+        account_table_deinit(&server->accounts);
         sd_event_source_disable_unref(server->listener);
+        sd_event_source_disable_unref(server->tokens);
         (void)close_fd(server->listen_fd);
         (void)close_fd(server->spare_fd);
         sd_event_unref(server->event);
         free(server);
+}
+
+int server_set_priority(Server *server, int64_t priority) {
+        int r = sd_event_source_set_priority(server->tokens, priority);
+
+        server->priority = priority;
+        return r < 0 || !server->listener ? r : sd_event_source_set_priority(server->listener, priority);
+}
+
+void server_set_bounds(Server *server, const AccountBounds *bounds) {
+        server->bounds = *bounds;
 }
 
 /* A peer that the kernel has nothing to say about any more keeps nothing. */
@@ -282,10 +279,6 @@ void server_set_policy(Server *server, const PeerPolicy *policy) {
                 (void)peer_read(client->fd, policy, &now);
                 client->peer.role = now.role;
         }
-}
-
-const PeerPolicy *server_policy(const Server *server) {
-        return &server->policy;
 }
 
 size_t server_client_count(const Server *server) {
@@ -302,7 +295,14 @@ static bool socket_is_stale(const struct sockaddr_un *address) {
                 connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 }
 
-int server_listen(const char *path, mode_t mode, int *ret_fd) {
+/* Before listen(2) nobody can connect: there is no moment in which the wrong ones could. */
+static int give_to_group(const char *path, gid_t group, mode_t mode) {
+        if (group == PEER_GID_NONE)
+                return 0;
+        return lchown(path, (uid_t)-1, group) < 0 || chmod(path, mode) < 0 ? -errno : 0;
+}
+
+int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_(close_fdp) int fd = -EBADF;
         mode_t saved;
@@ -319,91 +319,12 @@ int server_listen(const char *path, mode_t mode, int *ret_fd) {
         if (r == -EADDRINUSE && socket_is_stale(&address) && unlink(path) == 0)
                 r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
         (void)umask(saved);
+        if (r == 0)
+                r = give_to_group(path, group, mode);
         if (r < 0)
                 return r;
         if (listen(fd, LISTEN_BACKLOG) < 0)
                 return -errno;
         *ret_fd = TAKE_FD(fd);
         return 0;
-}
-
-static int packet_new(const json_t *body, const int *fds, size_t n_fds, Packet **ret) {
-        _cleanup_(packet_freep) Packet *packet = calloc(1, sizeof(*packet));
-
-        if (!packet)
-                return -ENOMEM;
-        packet->body = json_incref((json_t *)body);
-        packet->size = json_dumpb(body, NULL, 0, JSON_COMPACT);
-        if (packet->size > MESSAGE_MAX_BYTES || n_fds > MESSAGE_MAX_FDS)
-                return -EMSGSIZE;
-        for (size_t i = 0; i < n_fds; i++) {
-                int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-
-                if (fd < 0)
-                        return -errno;
-                packet->fds[packet->n_fds++] = fd;
-        }
-        *ret = TAKE_PTR(packet);
-        return 0;
-}
-
-int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds) {
-        Packet *packet = NULL;
-        int r;
-
-        if (client->dead)
-                return -EPIPE;
-        if (client->n_queue == 0) {
-                r = message_send(client->fd, body, fds, n_fds);
-                if (r != -EAGAIN)
-                        return r;
-        }
-        if (client->n_queue >= CLIENT_QUEUE_MAX || client->queue_bytes >= CLIENT_QUEUE_BYTES) {
-                client_drop(client);
-                return -ENOBUFS;
-        }
-        r = packet_new(body, fds, n_fds, &packet);
-        if (r < 0)
-                return r;
-        STAILQ_INSERT_TAIL(&client->queue, packet, link);
-        client->n_queue++;
-        client->queue_bytes += packet->size;
-        client_arm(client);
-        return 0;
-}
-
-void client_more(Client *client) {
-        client->wants_more = true;
-        if (!client->dead)
-                client_arm(client);
-}
-
-void client_close(Client *client) {
-        client->closing = true;
-        if (client->n_queue == 0)
-                client_drop(client);
-        else if (!client->dead)
-                client_arm(client);
-}
-
-bool client_hung_up(const Client *client) {
-        return client->hung_up;
-}
-
-const Peer *client_peer(const Client *client) {
-        return &client->peer;
-}
-
-int client_peer_pidfd(Client *client) {
-        if (client->peer.pidfd < 0)
-                client->peer.pidfd = pidfd_open_pid(client->peer.pid);
-        return client->peer.pidfd;
-}
-
-void client_set_userdata(Client *client, void *userdata) {
-        client->userdata = userdata;
-}
-
-void *client_userdata(const Client *client) {
-        return client->userdata;
 }

@@ -2,11 +2,13 @@
  * The serving side on sd-event: clients that are slow, stuck, flooding or lying cost only themselves.
  *
  * Per client: a bounded queue of outgoing packets, a bounded number of requests per wake-up, one list at a time which
- * is continued only as the client reads. Never blocks.
+ * is continued only as the client reads; no fd is ever taken from it. Per uid: connections, unread bytes and requests
+ * a second (control/account.h). Never blocks.
  */
 #pragma once
 
 #include "base/cleanup.h"
+#include "control/account.h"
 #include "control/message.h"
 #include "control/peer.h"
 #include <systemd/sd-event.h>
@@ -15,7 +17,7 @@ typedef struct Server Server;
 typedef struct Client Client;
 
 typedef struct ServerHandlers {
-        /* A request has come; the handler may take fds and body out of it. Answers with client_send(), now or later. */
+        /* A request has come; its uid is the connection's. Answers with client_send(), now or later. */
         void (*request)(Client *client, Message *message, void *userdata);
         /* The client is about to be freed (hang-up, bad packet, queue overrun). Drop every pointer to it. */
         void (*closed)(Client *client, void *userdata);
@@ -32,14 +34,17 @@ DEFINE_CLEANUP(Server *, server_free);
  * are admins, others nobody.
  */
 void server_set_policy(Server *server, const PeerPolicy *policy);
-const PeerPolicy *server_policy(const Server *server);
+/* Before: ACCOUNT_BOUNDS_DEFAULT. Holds from the next connection, packet and request on. */
+void server_set_bounds(Server *server, const AccountBounds *bounds);
+/* Before: PRIORITY_CLIENTS. For clients to come. 0, -errno. */
+int server_set_priority(Server *server, int64_t priority);
 size_t server_client_count(const Server *server);
 
-/* Binds and listens: the directory must exist; a stale socket file is replaced only if stale. 0, -EADDRINUSE, -errno.
- */
-int server_listen(const char *path, mode_t mode, int *ret_fd);
+/* Binds and listens: the directory must exist; a stale socket file is replaced only if stale. group: who owns it beside
+ * us, PEER_GID_NONE for our own. 0, -EADDRINUSE, -errno. */
+int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd);
 
-/* A client over an fd that is already connected (a socketpair). */
+/* A client over an fd that is already connected (a socketpair); owned from here on. */
 int server_add_client(Server *server, int fd, Client **ret);
 
 /*
@@ -54,6 +59,7 @@ void client_close(Client *client);
 /* In handlers.closed(): it has hung up; false: it was dropped here, for a bad packet, an overrun or want of memory. */
 bool client_hung_up(const Client *client);
 const Peer *client_peer(const Client *client);
+const PeerPolicy *client_policy(const Client *client);
 /* A pidfd of the process that connected, borrowed; opened on demand and only believed while the connection lives. fd or
  * -errno. */
 int client_peer_pidfd(Client *client);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "control/priority.h"
 #include "control/server.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -298,6 +299,8 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
         if (!r->program || !r->directory || !r->storage)
                 return -ENOMEM;
         q = server_new(event, -EBADF, &link_handlers, r, &r->server);
+        if (q >= 0)
+                q = server_set_priority(r->server, PRIORITY_LINK);
         if (q < 0)
                 return q;
         (void)recorder_start(r); /* tried again from the loop */

@@ -149,9 +149,9 @@ static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
 
         r = client_record_path(s->options.socket_path, &s->record_path);
         if (r == 0)
-                r = server_listen(s->options.socket_path, 0600, &control);
+                r = server_listen(s->options.socket_path, 0600, PEER_GID_NONE, &control);
         if (r == 0)
-                r = server_listen(s->record_path, 0600, ret_record);
+                r = server_listen(s->record_path, 0600, PEER_GID_NONE, ret_record);
         if (r < 0)
                 return r;
         *ret_control = TAKE_FD(control);

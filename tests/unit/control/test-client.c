@@ -165,7 +165,7 @@ static void each_way_of_not_connecting_has_its_result(void **state) {
         assert_int_equal(client_connect(long_path, &fd), -ENAMETOOLONG);
         assert_int_equal(client_connect(path, &fd), CLIENT_E_NO_SOCKET);
         assert_int_equal(client_connect("/etc/passwd/control", &fd), CLIENT_E_NO_SOCKET);
-        assert_int_equal(server_listen(path, 0600, &listening), 0);
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &listening), 0);
         close_fd(listening);
         assert_int_equal(client_connect(path, &fd), CLIENT_E_REFUSED);
         assert_int_equal(fd, -EBADF);
@@ -178,7 +178,7 @@ static void a_server_of_our_own_is_trusted(void **state) {
         _cleanup_(freep) char *path = text_printf("%s/control", directory);
         int fd = -EBADF, listening = -EBADF;
 
-        assert_int_equal(server_listen(path, 0600, &listening), 0);
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &listening), 0);
         assert_int_equal(client_connect(path, &fd), 0);
         assert_true(fd >= 0);
         close_fd(fd);
@@ -236,7 +236,7 @@ static void a_server_of_another_user_is_foreign(void **state) {
                 int listening = -EBADF;
 
                 close_fd(hold[1]);
-                if (become(NOBODY) < 0 || server_listen(path, 0666, &listening) < 0)
+                if (become(NOBODY) < 0 || server_listen(path, 0666, PEER_GID_NONE, &listening) < 0)
                         _exit(1);
                 (void)!write(ready[1], "+", 1);
                 (void)!read(hold[0], &byte, 1); /* until the test is over */
@@ -263,7 +263,7 @@ static void roots_server_is_trusted_by_all_and_may_be_closed_to_some(void **stat
         directory = place();
         path = text_printf("%s/control", directory);
         assert_int_equal(chmod(directory, 0755), 0);
-        assert_int_equal(server_listen(path, 0666, &listening), 0);
+        assert_int_equal(server_listen(path, 0666, PEER_GID_NONE, &listening), 0);
         assert_int_equal(in_child(NOBODY, try_connect, path), 0);
         assert_int_equal(chmod(path, 0600), 0);
         assert_int_equal(in_child(NOBODY, try_connect, path), CLIENT_E_DENIED);

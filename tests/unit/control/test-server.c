@@ -65,7 +65,7 @@ static int bench_setup(void **state) {
 
         bench = (Bench){ .directory = "/tmp/scidex-test-XXXXXX", .n_fds = fd_count() };
         if (!mkdtemp(bench.directory) || asprintf(&bench.path, "%s/control", bench.directory) < 0 ||
-                sd_event_new(&bench.event) < 0 || server_listen(bench.path, 0600, &listen_fd) < 0 ||
+                sd_event_new(&bench.event) < 0 || server_listen(bench.path, 0600, PEER_GID_NONE, &listen_fd) < 0 ||
                 server_new(bench.event, listen_fd, &handlers, &bench, &bench.server) < 0)
                 return -1;
         *state = &bench;
@@ -424,7 +424,7 @@ static void a_live_socket_is_not_taken_over(void **state) {
         Bench *b = *state;
         int fd = -EBADF;
 
-        assert_int_equal(server_listen(b->path, 0600, &fd), -EADDRINUSE);
+        assert_int_equal(server_listen(b->path, 0600, PEER_GID_NONE, &fd), -EADDRINUSE);
         assert_int_equal(fd, -EBADF);
         close_fd(connect_to(b->path)); /* it is still there */
 }
@@ -435,10 +435,10 @@ static void a_stale_socket_is_replaced(void **state) {
         struct stat st;
         int fd = -EBADF;
 
-        assert_int_equal(server_listen(path, 0600, &fd), 0);
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &fd), 0);
         close_fd(fd);
         assert_int_equal(access(path, F_OK), 0);
-        assert_int_equal(server_listen(path, 0660, &fd), 0);
+        assert_int_equal(server_listen(path, 0660, PEER_GID_NONE, &fd), 0);
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(st.st_mode & 0777, 0660);
         close_fd(connect_to(path));
@@ -453,7 +453,7 @@ static void a_file_that_is_no_socket_is_left_alone(void **state) {
         int fd = -EBADF;
 
         assert_true(file >= 0);
-        assert_int_equal(server_listen(path, 0600, &fd), -EADDRINUSE);
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &fd), -EADDRINUSE);
         assert_int_equal(unlink(path), 0);
 }
 
@@ -463,7 +463,7 @@ static void a_path_too_long_for_a_socket_is_refused(void **state) {
 
         memset(path, 'x', sizeof(path) - 1);
         path[sizeof(path) - 1] = '\0';
-        assert_int_equal(server_listen(path, 0600, &fd), -ENAMETOOLONG);
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &fd), -ENAMETOOLONG);
 }
 
 int main(void) {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RAW_FDS_MAX 32
+#define RAW_FDS_MAX 250 /* of the 253 that the kernel passes at most */
 
 size_t fd_count(void) {
         _cleanup_(closedirp) DIR *directory = opendir("/proc/self/fd");

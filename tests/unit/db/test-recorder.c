@@ -70,7 +70,7 @@ static void program_start(Program *program) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
         program->link = above(pair[0]);
         theirs = above(pair[1]);
-        assert_int_equal(server_listen(program->socket_path, 0666, &fd), 0);
+        assert_int_equal(server_listen(program->socket_path, 0666, PEER_GID_NONE, &fd), 0);
         listening = above(fd);
         program->pid = spawn(argv, theirs, listening, &program->ended);
 }
