@@ -88,8 +88,8 @@ static void write_entry(LogLevel level, JournalEntry *entry, const char *run_id,
 }
 
 /* entry: NULL or what its caller has put into it. */
-static void write_line(LogLevel level, JournalEntry *entry, const char *run_id, const char *analysis_id,
-        const char *format, va_list ap) {
+static void __attribute__((format(printf, 5, 0))) write_line(LogLevel level, JournalEntry *entry, const char *run_id,
+        const char *analysis_id, const char *format, va_list ap) {
         _cleanup_(freep) char *about = NULL, *message = NULL, *text = NULL, *escaped = NULL;
         int saved = errno;
         JournalEntry own;

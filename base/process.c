@@ -355,7 +355,7 @@ int process_parse_cgroup(const char *text, char **ret_path) {
         const char *path = find_field(text, "0:");
         char *copy;
 
-        if (!path)
+        if (!path || *path != '/')
                 return -ENODATA;
         copy = strndup(path, strcspn(path, "\n"));
         if (!copy)

@@ -117,7 +117,7 @@ static bool find_assigned(const char *text, const char *end, const char *name, u
 }
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=8129" (accounting/psi.rst). */
-static void parse_pressure(const char *text, const char *kind, uint64_t *inout) {
+void usage_parse_pressure(const char *text, const char *kind, uint64_t *inout) {
         size_t length = strlen(kind);
 
         for (const char *line = text; *line;) {
@@ -130,7 +130,7 @@ static void parse_pressure(const char *text, const char *kind, uint64_t *inout) 
 }
 
 /* "8:0 rbytes=1 wbytes=2 rios=3 …" per device; a device without a line has done nothing, so an empty file is 0. */
-static void parse_io(const char *text, uint64_t *ret_read, uint64_t *ret_written) {
+void usage_parse_io(const char *text, uint64_t *ret_read, uint64_t *ret_written) {
         uint64_t read_bytes = 0, written_bytes = 0;
 
         for (const char *line = text; *line;) {
@@ -152,16 +152,16 @@ static void reader_pressure(Reader *reader, const char *file, uint64_t *some, ui
 
         if (!text)
                 return;
-        parse_pressure(text, "some", some);
+        usage_parse_pressure(text, "some", some);
         if (full)
-                parse_pressure(text, "full", full);
+                usage_parse_pressure(text, "full", full);
 }
 
 static void reader_io(Reader *reader, Usage *inout) {
         _cleanup_(freep) char *text = reader_text(reader, "io.stat");
 
         if (text)
-                parse_io(text, &inout->io_read_bytes, &inout->io_write_bytes);
+                usage_parse_io(text, &inout->io_read_bytes, &inout->io_write_bytes);
 }
 
 #define READ_KEYS(reader, file, keys, inout) reader_keys(reader, file, keys, ELEMENTSOF(keys), inout)

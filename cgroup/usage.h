@@ -35,3 +35,10 @@ int usage_read_sample(int group_fd, Usage *inout);
 
 /* Only the totals of memory.pressure. 0, GROUP_E_GONE, -EOPNOTSUPP without PSI. */
 int usage_read_pressure(int group_fd, Usage *inout);
+
+/* The texts of these files, parsed; usage_read() and the others read them. */
+
+/* *.pressure: the total of the line of that kind ("some", "full"); without it *inout stays. */
+void usage_parse_pressure(const char *text, const char *kind, uint64_t *inout);
+/* io.stat: the sums over all devices. */
+void usage_parse_io(const char *text, uint64_t *ret_read, uint64_t *ret_written);

@@ -216,6 +216,7 @@ static void without_a_v2_line_there_is_no_group(void **state) {
         assert_int_equal(process_parse_cgroup("12:pids:/a\n10:memory:/b\n", &path), -ENODATA);
         assert_int_equal(process_parse_cgroup("", &path), -ENODATA);
         assert_int_equal(process_parse_cgroup("10::/x\n", &path), -ENODATA);
+        assert_int_equal(process_parse_cgroup("0::\n", &path), -ENODATA);
         assert_null(path);
 }
 

@@ -1,0 +1,52 @@
+/*
+ * What the fuzz targets share: bytes to texts, and what must hold of anything that is shown.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "base/parse.h"
+#include "base/text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DIVIDER "\n----\n"
+
+char *fuzz_text(const uint8_t *bytes, size_t size) {
+        char *text = malloc(size + 1);
+
+        if (!text)
+                fuzz_fail("out of memory");
+        memcpy(text, bytes, size);
+        text[size] = '\0';
+        return text;
+}
+
+const char *fuzz_part(char **rest) {
+        char *part = *rest, *end = part ? strstr(part, DIVIDER) : NULL;
+
+        *rest = end ? end + strlen(DIVIDER) : NULL;
+        if (end)
+                *end = '\0';
+        return part ? part : "";
+}
+
+void fuzz_fail(const char *what) {
+        (void)fprintf(stderr, "fuzz: %s\n", what);
+        abort();
+}
+
+void fuzz_assert_harmless(const char *shown) {
+        while (*shown) {
+                uint32_t code = 0;
+                size_t length = utf8_sequence(shown, &code);
+
+                if (length == 0)
+                        fuzz_fail("what is shown is no UTF-8");
+                if ((code < 0x20 && code != '\n') || (code >= 0x7f && code <= 0x9f))
+                        fuzz_fail("what is shown has a control character");
+                if (code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+                        (code >= 0x2066 && code <= 0x2069) || code == 0x061c)
+                        fuzz_fail("what is shown has a mark that reverses it");
+                shown += length;
+        }
+}
