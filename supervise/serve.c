@@ -1,8 +1,9 @@
 /*
  * Requests at the control socket (docs/protocol.md).
  *
- * Called by the server for each packet.  One table of operations; each handler checks who asks (the kernel's word: the
- * credentials of the packet), does one thing, and answers.  What launchers ask stands in serve-launch.c.
+ * Called by the server for each packet.  One table of operations; before any of them is called, who asks (the kernel's
+ * word) is held against the table in control/peer.c, and each handler goes through it again for the runs it names. What
+ * launchers ask stands in serve-launch.c.
  */
 #include "supervise/serve.h"
 #include "base/clock.h"
@@ -51,7 +52,9 @@ void serve_refuse(const Request *q, const char *code, const char *message, const
 }
 
 bool serve_peer_may(const Request *q, const Run *run) {
-        return q->message->uid == 0 || q->message->uid == run->uid;
+        const Peer *peer = client_peer(q->session->client);
+
+        return peer_may(q->op, peer->role, peer->uid == run->uid ? PEER_OWN : PEER_OTHERS);
 }
 
 Run *restart_find(Supervisor *s, const char *run_id) {
@@ -143,8 +146,6 @@ static void handle_kill(const Request *q) {
         json_t *id;
         size_t i;
 
-        if (serve_run_around(q->s, q->message->pid))
-                return serve_refuse(q, "denied", "a run can't end runs", NULL, "Ask from outside of it.");
         if (json_get_text(q->message->body, "run", &selector) < 0)
                 return serve_refuse(q, "bad-request", "no run is named", NULL, "Name a run or an analysis.");
         ids = select_runs(q, selector);
@@ -208,49 +209,51 @@ static void handle_wait(const Request *q) {
                 q->session->waits_for = run->id;
 }
 
+/* The newest run older than the last row that the caller may see: a list keeps no copy of anything, however many do. */
+static Run *next_listed(const Request *q) {
+        const char *before = q->session->list_before.text;
+        Run *run, *next = NULL;
+
+        LIST_FOREACH(run, &q->s->runs, link)
+        if (strcmp(run->id.text, before) < 0 && (!next || strcmp(run->id.text, next->id.text) > 0) &&
+                serve_peer_may(q, run))
+                next = run;
+        return next;
+}
+
 static void list_more(Supervisor *s, Session *session) {
         Request q = { .s = s, .session = session, .op = "list" };
         json_t *last;
+        Run *run;
 
-        for (size_t i = 0; i < LIST_ROWS_PER_TURN && session->next_id < session->n_ids; session->next_id++) {
-                Run *run = restart_find(s, session->ids[session->next_id].text);
-                _cleanup_(json_decrefp) json_t *row = NULL;
+        for (size_t i = 0; i < LIST_ROWS_PER_TURN && (run = next_listed(&q)); i++) {
+                _cleanup_(json_decrefp) json_t *row = fresh_run(&q, run);
 
-                if (!run)
-                        continue;
-                row = fresh_run(&q, run);
+                session->list_before = run->id;
                 serve_answer(&q,
                         row_fits(row) ? json_pack("{s:i, s:s, s:O}", "v", MESSAGE_VERSION, "re", "list", "row", row)
                                       : NULL);
                 session->n_sent++;
-                i++;
         }
-        if (session->next_id < session->n_ids) {
+        if (next_listed(&q)) {
                 client_more(session->client);
                 return;
         }
+        session->lists = false;
         last = message_reply("list");
         (void)json_object_set_new(last, "end", json_true());
         (void)json_object_set_new(last, "count", json_integer((json_int_t)session->n_sent));
         serve_answer(&q, last);
-        free(session->ids);
-        session->ids = NULL;
-        session->n_ids = 0;
 }
 
 static void handle_list(const Request *q) {
         Session *session = q->session;
-        Run *run;
 
-        if (session->ids)
+        if (session->lists)
                 return serve_refuse(q, "busy", "a list is under way on this connection", NULL, "Wait for its end.");
-        session->ids = calloc(q->s->n_runs + 1, sizeof(Uuid));
-        session->n_ids = session->next_id = session->n_sent = 0;
-        if (!session->ids)
-                return serve_refuse(q, "failed", "out of memory", NULL, NULL);
-        LIST_FOREACH(run, &q->s->runs, link)
-        if (serve_peer_may(q, run))
-                session->ids[session->n_ids++] = run->id;
+        session->lists = true;
+        session->list_before = (Uuid){ "~" }; /* after every id */
+        session->n_sent = 0;
         list_more(q->s, session);
 }
 
@@ -324,6 +327,28 @@ static Session *session_of(Supervisor *s, Client *client) {
         return session;
 }
 
+static void refuse_stranger(const Request *q) {
+        const Client *client = q->session->client;
+
+        serve_answer(q, peer_refusal(q->op, client_policy(client), client_peer(client)->uid));
+        client_close(q->session->client);
+}
+
+static bool may_ask(const Request *q) {
+        const Peer *peer = client_peer(q->session->client);
+
+        if (!peer_may(q->op, peer->role, PEER_OWN)) {
+                serve_refuse(q, "denied", "only an admin may ask for that", q->op,
+                        "Ask root, or a member of the admin group.");
+                return false;
+        }
+        if (!peer_may_inside(q->op) && serve_run_around(q->s, q->message->pid)) {
+                serve_refuse(q, "denied", "a run may not ask for that", q->op, "Ask from outside of it.");
+                return false;
+        }
+        return true;
+}
+
 static void on_request(Client *client, Message *message, void *userdata) {
         Request q = { .s = userdata, .session = session_of(userdata, client), .message = message, .op = "" };
         int version = 0;
@@ -337,6 +362,10 @@ static void on_request(Client *client, Message *message, void *userdata) {
         if (version != MESSAGE_VERSION)
                 return serve_refuse(&q, "too-old", "this version of the protocol is not spoken here", NULL,
                         "Use programs of the supervisor's version.");
+        if (client_peer(client)->role == ROLE_NONE)
+                return refuse_stranger(&q);
+        if (peer_knows(q.op) && !may_ask(&q))
+                return;
         for (size_t i = 0; i < ELEMENTSOF(operations); i++)
                 if (strcmp(operations[i].op, q.op) == 0)
                         return operations[i].handle(&q);
@@ -353,7 +382,6 @@ static void on_closed(Client *client, void *userdata) {
                 return;
         run = session->run;
         LIST_REMOVE(session, link);
-        free(session->ids);
         free(session);
         if (run) {
                 run->client = NULL;
@@ -371,7 +399,7 @@ static void on_closed(Client *client, void *userdata) {
 static void on_more(Client *client, void *userdata) {
         Session *session = client_userdata(client);
 
-        if (session && session->ids)
+        if (session && session->lists)
                 list_more(userdata, session);
 }
 

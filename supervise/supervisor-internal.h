@@ -42,9 +42,9 @@ struct Supervisor {
 typedef struct Session {
         LIST_ENTRY(Session) link;
         Client *client;
-        Run *run;  /* whose launcher it is, NULL */
-        Uuid *ids; /* owned; the rest of a list */
-        size_t n_ids, next_id;
+        Run *run; /* whose launcher it is, NULL */
+        bool lists;
+        Uuid list_before; /* the last row of its list */
         size_t n_sent;
         Uuid waits_for; /* "" none */
 } Session;
@@ -67,6 +67,7 @@ void watching_deinit(Supervisor *s);
 /* supervisor.c */
 void supervisor_arm_tick(Supervisor *s);
 void supervisor_check_idle(Supervisor *s);
+PeerPolicy supervisor_policy(const SupervisorOptions *options); /* who may ask what, for server_set_policy() */
 
 /* serve.c */
 extern const ServerHandlers serve_handlers;

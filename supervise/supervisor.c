@@ -143,15 +143,28 @@ static char *sentence(const char *what, int error, const TreeError *tree) {
         return text_printf("%s: %s", what, strerror(-error));
 }
 
+PeerPolicy supervisor_policy(const SupervisorOptions *options) {
+        PeerPolicy policy = PEER_POLICY_PRIVATE(geteuid());
+
+        if (options->private_mode || !options->group_name)
+                return policy;
+        policy.group = options->group_gid;
+        policy.admin_group = options->admin_gid;
+        policy.group_name = options->group_name;
+        return policy;
+}
+
 static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
         _cleanup_(close_fdp) int control = -EBADF;
+        gid_t group = supervisor_policy(&s->options).group;
+        mode_t mode = group == PEER_GID_NONE ? 0600 : 0660;
         int r;
 
         r = client_record_path(s->options.socket_path, &s->record_path);
         if (r == 0)
-                r = server_listen(s->options.socket_path, 0600, PEER_GID_NONE, &control);
+                r = server_listen(s->options.socket_path, mode, group, &control);
         if (r == 0)
-                r = server_listen(s->record_path, 0600, PEER_GID_NONE, ret_record);
+                r = server_listen(s->record_path, mode, group, ret_record);
         if (r < 0)
                 return r;
         *ret_control = TAKE_FD(control);
@@ -187,6 +200,7 @@ static int start_recorder(Supervisor *s, int record_fd) {
 }
 
 static int open_all(Supervisor *s, char **ret_error) {
+        PeerPolicy policy = supervisor_policy(&s->options);
         int control = -EBADF, record = -EBADF, r;
 
         r = read_host(s);
@@ -211,6 +225,8 @@ static int open_all(Supervisor *s, char **ret_error) {
                 r = server_new(s->event, control, &serve_handlers, s, &s->server);
         if (r < 0)
                 *ret_error = sentence("can't start", r, NULL);
+        else
+                server_set_policy(s->server, &policy);
         return r;
 }
 
@@ -269,7 +285,6 @@ void supervisor_free(Supervisor *s) {
                 server_free(s->server);
         while ((session = LIST_FIRST(&s->sessions))) {
                 LIST_REMOVE(session, link);
-                free(session->ids);
                 free(session);
         }
         while ((run = LIST_FIRST(&s->runs))) {
