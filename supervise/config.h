@@ -56,6 +56,8 @@ typedef enum RecordCmdline {
 } RecordCmdline;
 
 typedef struct ConfigUser {
+        char *name;         /* owned; as it was written */
+        const char *set_in; /* as those of the caps */
         uid_t uid;
         UserCaps caps;
         bool has[CAP_MAX_]; /* which of them are the user's own; the others are those of everybody */
@@ -67,11 +69,12 @@ typedef struct Config {
         UserCaps caps;        /* [limits], of ordinary users */
         ConfigUser *users;    /* owned; [user NAME] */
         size_t n_users;
-        char *group_name, *admin_group_name;  /* owned; [users] */
-        gid_t group, admin_group;             /* CONFIG_NO_GROUP: it does not exist, so only root may */
-        char *postgres;                       /* owned; [storage], NULL: no PostgreSQL */
-        char *sqlite;                         /* owned; directory of the record, NULL: the usual one */
-        uint64_t history_usec, history_bytes; /* CONFIG_UNLIMITED: for ever */
+        char *group_name, *admin_group_name;           /* owned; [users] */
+        const char *group_set_in, *admin_group_set_in; /* as those of the caps; NULL: built in */
+        gid_t group, admin_group;                      /* CONFIG_NO_GROUP: it does not exist, so only root may */
+        char *postgres;                                /* owned; [storage], NULL: no PostgreSQL */
+        char *sqlite;                                  /* owned; directory of the record, NULL: the usual one */
+        uint64_t history_usec, history_bytes;          /* CONFIG_UNLIMITED: for ever */
         RecordCmdline record_cmdline;
         char *http_listen; /* owned; [http] "ADDRESS:PORT", NULL: no HTTP */
         bool http_analysis_ids;
@@ -81,8 +84,10 @@ typedef struct Config {
          * user's own supervisor: of everybody) are refused with it. What runs is supervised as ever.
          */
         char *closed;
-        char **texts;            /* owned; what the set_in of the caps point to, and the files that were read */
-        size_t n_texts, n_files; /* the first n_files of texts are names of files that were read */
+        char **files; /* owned; those that were read, in their order */
+        size_t n_files;
+        char **texts; /* owned; what the set_in of the caps point to */
+        size_t n_texts;
 } Config;
 
 /* One thing that is wrong, or odd, in the configuration. All texts owned, any may be NULL. */

@@ -84,6 +84,8 @@ bool serve_admit_change(const Request *q, const Run *run, const RunRequest *afte
 
         if (!is_bound(q))
                 return true;
+        if (q->s->config->closed)
+                return refuse_closed(q);
         r = config_admit_change(q->s->config, &caps, &usage, run->outer != NULL, &run->request, after, &error);
         return r == 0 || refuse_as(q, r, &error);
 }

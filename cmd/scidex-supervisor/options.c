@@ -192,7 +192,7 @@ int options_check_config(const Options *o) {
         if (findings.n > 0)
                 return CONFIG_EXIT_INVALID;
         for (size_t i = 0; i < config->n_files; i++)
-                (void)printf("%s: ok\n", config->texts[i]);
+                (void)printf("%s: ok\n", config->files[i]);
         if (config->n_files == 0)
                 (void)puts("no configuration file: the built-in values hold");
         return EXIT_SUCCESS;
