@@ -7,6 +7,9 @@ Service, which has the verbs of scidextest.World: `self.world.start(…, user="a
 
 Users: alice and bob are in the group scidex, dave is in scidex-admin, mallory in neither.
 
+The quota of the supervisor's processor time is lifted, unless a test's class says `as_shipped = True`: emulated, a start
+takes half a second of it, so 5 s under the quota.
+
 After every test the units must be active and answer, and no run, group or process of the test be left; the next test
 starts from there, with the same record: look rows up by run id, never count all.
 """
@@ -188,6 +191,18 @@ def install():
     systemctl("enable", "--quiet", SUPERVISOR)
 
 
+@functools.cache
+def quota_now():
+    """[whether the supervisor's unit has its quota]; a list, to be changed."""
+    return [True]
+
+
+def set_quota(on):
+    if quota_now() != [on]:
+        systemctl("set-property", "--runtime", SUPERVISOR, "CPUQuota=10%" if on else "CPUQuota=")
+        quota_now()[0] = on
+
+
 # --- the service
 
 
@@ -313,10 +328,13 @@ class Service(World):
 
 
 class SystemTest(ScidexTest):
+    as_shipped = False
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         install()
+        set_quota(cls.as_shipped)
 
     def setUp(self):
         super().setUp()
