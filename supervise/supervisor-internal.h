@@ -67,7 +67,8 @@ void watching_deinit(Supervisor *s);
 /* supervisor.c */
 void supervisor_arm_tick(Supervisor *s);
 void supervisor_check_idle(Supervisor *s);
-PeerPolicy supervisor_policy(const SupervisorOptions *options); /* who may ask what, for server_set_policy() */
+/* Groups and caps of the configuration into the server; again after each change, before the old one is freed. */
+void supervisor_apply_users(Supervisor *s);
 
 /* serve.c */
 extern const ServerHandlers serve_handlers;

@@ -19,7 +19,9 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
-#define TICK_ACCURACY_USEC (100 * USEC_PER_MSEC)
+#define TICK_ACCURACY_USEC  (100 * USEC_PER_MSEC)
+#define CLIENTS_OF_UID_MAX  16000 /* all that one user's cap of runs can ask for */
+#define CLIENTS_BESIDE_RUNS 64    /* scidexctl and the like */
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Supervisor *s = userdata;
@@ -143,20 +145,31 @@ static char *sentence(const char *what, int error, const TreeError *tree) {
         return text_printf("%s: %s", what, strerror(-error));
 }
 
-PeerPolicy supervisor_policy(const SupervisorOptions *options) {
+/* Who may ask what. Borrows from the configuration. */
+static PeerPolicy policy_of(const Supervisor *s) {
         PeerPolicy policy = PEER_POLICY_PRIVATE(geteuid());
 
-        if (options->private_mode || !options->group_name)
+        if (s->options.private_mode || !s->config || !s->config->system)
                 return policy;
-        policy.group = options->group_gid;
-        policy.admin_group = options->admin_gid;
-        policy.group_name = options->group_name;
+        policy.group = s->config->group;
+        policy.admin_group = s->config->admin_group;
+        policy.group_name = s->config->group_name;
         return policy;
+}
+
+void supervisor_apply_users(Supervisor *s) {
+        AccountBounds bounds = ACCOUNT_BOUNDS_DEFAULT;
+        PeerPolicy policy = policy_of(s);
+
+        if (s->config && s->config->caps.runs_max < CLIENTS_OF_UID_MAX)
+                bounds.clients = MAX_OF(bounds.clients, (unsigned)s->config->caps.runs_max + CLIENTS_BESIDE_RUNS);
+        server_set_policy(s->server, &policy);
+        server_set_bounds(s->server, &bounds);
 }
 
 static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
         _cleanup_(close_fdp) int control = -EBADF;
-        gid_t group = supervisor_policy(&s->options).group;
+        gid_t group = policy_of(s).group;
         mode_t mode = group == PEER_GID_NONE ? 0600 : 0660;
         int r;
 
@@ -200,7 +213,6 @@ static int start_recorder(Supervisor *s, int record_fd) {
 }
 
 static int open_all(Supervisor *s, char **ret_error) {
-        PeerPolicy policy = supervisor_policy(&s->options);
         int control = -EBADF, record = -EBADF, r;
 
         r = read_host(s);
@@ -226,7 +238,7 @@ static int open_all(Supervisor *s, char **ret_error) {
         if (r < 0)
                 *ret_error = sentence("can't start", r, NULL);
         else
-                server_set_policy(s->server, &policy);
+                supervisor_apply_users(s);
         return r;
 }
 

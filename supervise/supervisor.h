@@ -6,7 +6,6 @@
 #include "base/cleanup.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 typedef struct Supervisor Supervisor;
 
@@ -31,9 +30,6 @@ typedef struct SupervisorOptions {
         const char *state_directory;
         const char *recorder_program;
         const char *scope_name; /* with systemd; its stem names the tree without */
-        /* Who may use one that is not private, beside root and its own uid. group_name NULL: nobody. */
-        const char *group_name;
-        gid_t group_gid, admin_gid; /* PEER_GID_NONE: no such group */
 } SupervisorOptions;
 
 /*
