@@ -146,7 +146,7 @@ static void handover_kill(Run *run, const json_t *o) {
         memcpy(run->kill.event_id.text, id, UUID_TEXT_MAX);
 }
 
-static void handover_apply(Supervisor *s, const json_t *o) {
+void restart_take_handover(Supervisor *s, const json_t *o) {
         Run *run = handover_run(s, o);
         const char *verdict, *boot;
 
@@ -182,7 +182,7 @@ static void handover_read(Supervisor *s, int directory, const char *name) {
                 return;
         (void)json_parse(text, strlen(text), &o);
         if (json_is_object(o))
-                handover_apply(s, o);
+                restart_take_handover(s, o);
 }
 
 /* Applies each file; they are removed by restart_forget_handover() once the run's row is committed. */

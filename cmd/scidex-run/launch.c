@@ -75,7 +75,7 @@ void launch_take_limits(Launch *l, const json_t *body) {
         (void)json_get_u64(body, "deadline_boottime_usec", &l->deadline_usec);
 }
 
-static int take_answer(Launch *l, Message *reply) {
+int launch_take_answer(Launch *l, Message *reply) {
         const char *id;
 
         const char *start = "";
@@ -134,7 +134,7 @@ int launch_ask(Launch *l) {
                         say_error(reply.body);
                         return -EPERM;
                 }
-                r = take_answer(l, &reply);
+                r = launch_take_answer(l, &reply);
                 if (r < 0)
                         run_say("the answer of the supervisor at %s can't be used: %s; nothing was started",
                                 l->connection.path, strerror(-r));

@@ -4,6 +4,7 @@
 #include "cgroup/spawn.h"
 #include "cmd/scidex-run/connect.h"
 #include "cmd/scidex-run/options.h"
+#include "control/message.h"
 #include "supervise/verdict.h"
 #include <signal.h>
 #include <stdint.h>
@@ -50,6 +51,10 @@ int launch_ask(Launch *launch);
  * `deadline_boottime_usec`). What is absent, as from an older supervisor, or can't be, stays as it is.
  */
 void launch_take_limits(Launch *launch, const json_t *body);
+/* The answer to `launch`. 0; -EBADMSG: it is none, or the group's fd is missing; -ENOMEM. */
+int launch_take_answer(Launch *launch, Message *reply);
+/* The run's end as a packet tells it: members `run`, `event`, `recorded`. */
+void launch_take_end(Launch *launch, const json_t *body);
 /* Starts the command in it. 0; -errno, said on stderr. */
 int launch_start(Launch *launch);
 /* Collects every child that has ended. */

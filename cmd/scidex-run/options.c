@@ -71,7 +71,7 @@ static const struct {
 };
 
 void run_say(const char *format, ...) {
-        _cleanup_(freep) char *text = NULL, *line = NULL;
+        _cleanup_(freep) char *text = NULL, *line = NULL, *shown = NULL;
         const char *said;
         va_list arguments;
         int n;
@@ -80,8 +80,9 @@ void run_say(const char *format, ...) {
         n = vasprintf(&text, format, arguments);
         va_end(arguments);
         if (n < 0)
-                text = NULL; /* asprintf(3) leaves it undefined */
-        if (!text || asprintf(&line, "scidex-run: %s\n", text) < 0)
+                text = NULL;                     /* asprintf(3) leaves it undefined */
+        shown = text ? text_escape(text) : NULL; /* names, paths and the supervisor's words come from others */
+        if (!shown || asprintf(&line, "scidex-run: %s\n", shown) < 0)
                 line = NULL;
         said = line ? line : "scidex-run: out of memory\n";
         if (write(STDERR_FILENO, said, strlen(said)) < 0)

@@ -87,7 +87,7 @@ static void read_signals(Launch *l) {
         launch_reap(l);
 }
 
-static void take_end(Launch *l, const json_t *body) {
+void launch_take_end(Launch *l, const json_t *body) {
         const char *verdict;
 
         l->run = json_incref(json_object_get(body, "run"));
@@ -112,7 +112,7 @@ static void ask_record(Launch *l) {
         (void)json_object_set(end, "run", json_object_get(reply.body, "run"));
         (void)json_object_set(end, "event", json_array_get(json_object_get(reply.body, "events"), 0));
         (void)json_object_set_new(end, "recorded", json_true());
-        take_end(l, end);
+        launch_take_end(l, end);
 }
 
 static void read_connection(Launch *l) {
@@ -129,7 +129,7 @@ static void read_connection(Launch *l) {
         (void)json_get_text(message.body, "re", &re);
         (void)json_get_text(json_object_get(message.body, "error"), "code", &code);
         if (strcmp(re, "exited") == 0 && json_is_object(json_object_get(message.body, "run"))) {
-                take_end(l, message.body);
+                launch_take_end(l, message.body);
         } else if (strcmp(re, "attach") == 0 && strcmp(code, "gone") == 0) {
                 if (l->main_reaped)
                         ask_record(l);

@@ -50,6 +50,8 @@ bool case_was_idle(const Case *c, uint64_t *ret_cpu_usec, uint64_t *ret_span_use
         if (!second_half(c->timeline, &cpu, &span) &&
                 (!field_real(c->run, "cpu_sec", &cpu) || !field_real(c->run, "duration_sec", &span)))
                 return false;
+        if (!(cpu >= 0 && cpu <= 1e12 && span >= 0 && span <= 1e12)) /* seconds; more would not fit an integer */
+                return false;
         *ret_cpu_usec = (uint64_t)(cpu * 1e6);
         *ret_span_usec = (uint64_t)(span * 1e6);
         return span >= 1 && cpu < span / 20;

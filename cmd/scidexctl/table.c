@@ -60,7 +60,10 @@ void tone_print(FILE *out, const Terminal *terminal, Tone tone, const char *text
         (void)fprintf(out, "%s%s%s", coloured ? tone_codes[tone] : "", text, coloured ? "\x1b[0m" : "");
 }
 
-/* Bytes of the first character, and the columns it takes; what the locale can't decode counts as one. */
+/*
+ * Bytes of the first character, and the columns it takes; what the locale can't decode counts as one, and is not torn
+ * apart: a half of it would reach the terminal.
+ */
 static size_t character_next(const char *text, mbstate_t *state, unsigned *ret_columns) {
         wchar_t c;
         size_t n = mbrtowc(&c, text, strlen(text), state);
@@ -69,7 +72,9 @@ static size_t character_next(const char *text, mbstate_t *state, unsigned *ret_c
         *ret_columns = 1;
         if (n == 0 || n == (size_t)-1 || n == (size_t)-2) {
                 *state = (mbstate_t){ 0 };
-                return 1;
+                for (n = 1; ((unsigned char)text[n] & 0xc0) == 0x80;)
+                        n++;
+                return n;
         }
         columns = wcwidth(c);
         if (columns >= 0)

@@ -15,8 +15,14 @@
 static const char *const marks_utf8[LEVELS] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
 static const char *const marks_ascii[LEVELS] = { "_", ".", ":", "-", "=", "+", "*", "#" };
 
+#define SAMPLE_MAX 1e18 /* in bytes or seconds; more is no sample, and would not fit an integer */
+
 static double sample_at(const json_t *list, size_t i) {
-        return json_number_value(json_array_get(list, i));
+        return MAX_OF(0.0, MIN_OF(json_number_value(json_array_get(list, i)), SAMPLE_MAX));
+}
+
+static uint64_t usec_at(const json_t *list, size_t i) {
+        return (uint64_t)MIN_OF(sample_at(list, i) * 1e6, SAMPLE_MAX);
 }
 
 static double highest_of(const json_t *list, size_t from, size_t to) {
@@ -53,8 +59,8 @@ void timeline_print(FILE *out, const Terminal *terminal, const json_t *timeline,
 
                 mark_print(out, terminal, highest_of(memory, from, to) / top);
         }
-        (void)format_duration(first, (uint64_t)(MAX_OF(0.0, sample_at(t, 0)) * 1e6));
-        (void)format_duration(last, (uint64_t)(MAX_OF(0.0, sample_at(t, n - 1)) * 1e6));
+        (void)format_duration(first, usec_at(t, 0));
+        (void)format_duration(last, usec_at(t, n - 1));
         used = (unsigned)(strlen(first) + strlen(last));
         (void)fprintf(out, "\n  %s%*s%s\n", first, (int)(width > used + 1 ? width - used : 2), "", last);
         if (limit_bytes != UINT64_MAX && highest > (double)limit_bytes)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "cmd/scidexctl/explain.h"
 #include "tests/fuzz/fuzz.h"
+#include <locale.h>
 
 static const Column columns[] = { { "RUN" }, { "ANALYSIS", .shrink = 8 }, { "USER", .rank = 1 },
         { "AGE", .right = true } };
@@ -41,7 +42,7 @@ static void show(FILE *out, const Terminal *terminal, const json_t *answer) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
-        static const Terminal terminals[] = { { .columns = 0 }, { .columns = 40, .utf8 = true } };
+        static const Terminal terminals[] = { { .columns = 40 }, { .columns = 30, .utf8 = true } };
         _cleanup_(json_decrefp) json_t *answer = NULL;
 
         if (json_parse((const char *)bytes, size, &answer) < 0 || !json_is_object(json_object_get(answer, "run")))
@@ -51,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
                 size_t length;
                 FILE *out = open_memstream(&shown, &length);
 
-                if (!out)
+                if (!out || !setlocale(LC_CTYPE, terminals[i].utf8 ? "C.UTF-8" : "C"))
                         fuzz_fail("out of memory");
                 show(out, &terminals[i], answer);
                 (void)fclose(out);

@@ -35,18 +35,29 @@ void fuzz_fail(const char *what) {
         abort();
 }
 
+/* With the text from a little before the place on. */
+static void fail_at(const char *what, const char *all, const char *at) {
+        char *escaped = text_escape(at - all > 60 ? at - 60 : all);
+
+        (void)fprintf(stderr, "fuzz: …%.200s\n", escaped ? escaped : "");
+        free(escaped);
+        fuzz_fail(what);
+}
+
 void fuzz_assert_harmless(const char *shown) {
-        while (*shown) {
+        const char *at = shown;
+
+        while (*at) {
                 uint32_t code = 0;
-                size_t length = utf8_sequence(shown, &code);
+                size_t length = utf8_sequence(at, &code);
 
                 if (length == 0)
-                        fuzz_fail("what is shown is no UTF-8");
+                        fail_at("what is shown is no UTF-8", shown, at);
                 if ((code < 0x20 && code != '\n') || (code >= 0x7f && code <= 0x9f))
-                        fuzz_fail("what is shown has a control character");
-                if (code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
-                        (code >= 0x2066 && code <= 0x2069) || code == 0x061c)
-                        fuzz_fail("what is shown has a mark that reverses it");
-                shown += length;
+                        fail_at("what is shown has a control character", shown, at);
+                if (code == 0x061c || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+                        (code >= 0x2066 && code <= 0x2069))
+                        fail_at("what is shown has a mark that reverses it", shown, at);
+                at += length;
         }
 }

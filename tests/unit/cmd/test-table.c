@@ -51,6 +51,17 @@ static void narrow_terminal_cuts_what_may_be_cut_first(void **state) {
                 "7c1e90ab  SDA-42       7  -     a detail th..\n");
 }
 
+static void a_character_is_cut_whole_where_the_locale_knows_none(void **state) {
+        const char *locale = setlocale(LC_CTYPE, NULL);
+        _cleanup_(freep) char *before = locale ? strdup(locale) : NULL, *text = NULL;
+
+        assert_non_null(before);
+        assert_non_null(setlocale(LC_CTYPE, "C"));
+        text = table_made(45, "SDA-42", "a detail t\u20ac\u20ac\u20ac is rather long");
+        assert_non_null(setlocale(LC_CTYPE, before));
+        assert_non_null(strstr(text, "a detail t\u20ac..\n"));
+}
+
 static void narrower_one_drops_columns_but_never_ids(void **state) {
         _cleanup_(freep) char *text = table_made(20, "SDA-42", "a detail that is rather long for that");
 
@@ -138,6 +149,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(columns_are_aligned_and_lines_have_no_trailing_blanks),
                 cmocka_unit_test(narrow_terminal_cuts_what_may_be_cut_first),
+                cmocka_unit_test(a_character_is_cut_whole_where_the_locale_knows_none),
                 cmocka_unit_test(narrower_one_drops_columns_but_never_ids),
                 cmocka_unit_test(long_id_is_shown_in_full),
                 cmocka_unit_test(hostile_text_is_escaped),
