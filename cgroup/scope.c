@@ -20,7 +20,8 @@
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER      "org.freedesktop.systemd1.Manager"
 
-#define SCOPE_INTERFACE "org.freedesktop.systemd1.Scope"
+#define SCOPE_INTERFACE   "org.freedesktop.systemd1.Scope"
+#define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
 
 /* The last job of our unit that ended. */
 typedef struct JobWatch {
@@ -99,6 +100,15 @@ static int connect_user(sd_bus **ret) {
                 return -ENOMEM;
         r = connect_socket(direct, false, ret);
         return r < 0 ? connect_socket(daemon, true, ret) : r;
+}
+
+int scope_connect_manager(bool user, sd_bus **ret) {
+        int r;
+
+        if (user)
+                return connect_user(ret);
+        r = connect_socket("/run/systemd/private", false, ret);
+        return r < 0 ? connect_socket("/run/dbus/system_bus_socket", true, ret) : r;
 }
 
 int scope_connect(bool user, sd_bus **ret) {
@@ -238,6 +248,12 @@ int scope_start(sd_bus *bus, const ScopeRequest *request, char **inout_message) 
         return -EIO;
 }
 
+static const char *interface_of(const char *unit) {
+        const char *suffix = strrchr(unit, '.');
+
+        return suffix && strcmp(suffix, ".service") == 0 ? SERVICE_INTERFACE : SCOPE_INTERFACE;
+}
+
 int scope_cgroup(sd_bus *bus, const char *name, char **ret_cgroup) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) char *cgroup = NULL;
@@ -249,7 +265,8 @@ int scope_cgroup(sd_bus *bus, const char *name, char **ret_cgroup) {
                 return r;
         r = sd_bus_message_read(reply, "o", &unit);
         if (r >= 0)
-                r = sd_bus_get_property_string(bus, DESTINATION, unit, SCOPE_INTERFACE, "ControlGroup", NULL, &cgroup);
+                r = sd_bus_get_property_string(
+                        bus, DESTINATION, unit, interface_of(name), "ControlGroup", NULL, &cgroup);
         if (r < 0)
                 return r;
         if (!*cgroup)

@@ -18,13 +18,15 @@ typedef struct ScopeRequest {
  */
 #define SCOPE_TIMEOUT_USEC (10 * 1000000ULL)
 int scope_connect(bool user, sd_bus **ret);
+/* The same for one short question: the manager's own socket first, which answers while the bus daemon hangs. */
+int scope_connect_manager(bool user, sd_bus **ret);
 
 /*
  * Starts the scope with ourselves in it and waits for the job. 0, -EEXIST when it exists already (nothing was changed),
  * -ETIMEDOUT, -errno. *inout_message, the caller's, is replaced by the manager's own words if it has any.
  */
 int scope_start(sd_bus *bus, const ScopeRequest *request, char **inout_message);
-/* Its ControlGroup, "/…". 0, -ENOENT when it has none (any more), -errno. */
+/* The ControlGroup of a scope or service, "/…". 0, -ENOENT when it has none (any more), -errno. */
 int scope_cgroup(sd_bus *bus, const char *name, char **ret_cgroup);
 /* AttachProcessesToUnit: pid into the group below_name ("supervisor") of the scope. 0, -errno. */
 int scope_attach(sd_bus *bus, const char *name, const char *below_name, pid_t pid, char **inout_message);

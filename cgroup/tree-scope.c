@@ -121,7 +121,7 @@ int tree_attach(Tree *tree, const char *name, pid_t pid) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         int r;
 
-        if (tree->kind != TREE_SCOPE)
+        if (tree->kind != TREE_SCOPE && tree->kind != TREE_KEEPER)
                 return -EOPNOTSUPP;
         if (tree->bus) {
                 r = scope_attach(tree->bus, tree->unit, name, pid, NULL);

@@ -17,6 +17,7 @@
 #define XATTR_RUN  "user.scidex.run"
 #define XATTR_MAIN "user.scidex.main"
 #define XATTR_KILL "user.scidex.kill"
+#define XATTR_END  "user.scidex.end"
 
 static int save(const Run *run, const char *name, json_t *object) {
         _cleanup_(json_decrefp) json_t *owned = object;
@@ -60,6 +61,17 @@ int adopt_save_kill(const Run *run) {
                         (json_int_t)k->term_processes, "by_kernel", k->by_kernel, "processes",
                         k->processes.list ? json_incref(k->processes.list) : json_null(), "processes_count",
                         (json_int_t)k->processes.count));
+}
+
+int adopt_save_end(const Run *run) {
+        if (!run_is_grouped(run))
+                return -EOPNOTSUPP;
+        return save(run, XATTR_END,
+                json_pack("{s:s, s:o, s:I, s:I, s:b, s:i, s:i, s:i, s:b}", "verdict", verdict_to_string(run->verdict),
+                        "detail", json_from_text(run->verdict_detail), "ended_at", (json_int_t)run->ended_at,
+                        "ended_usec", (json_int_t)run->ended_usec, "status_known", run->status_known, "wait_status",
+                        run->wait_status, "exec_errno", run->exec_errno, "forwarded", run->forwarded, "backstop",
+                        run->backstop));
 }
 
 static int load(int fd, const char *name, json_t **ret) {
@@ -153,6 +165,30 @@ static void load_kill(Run *run) {
         run->phase = k->kill_at || k->by_kernel ? PHASE_KILLING : PHASE_GRACE;
 }
 
+static void load_end(Run *run) {
+        _cleanup_(json_decrefp) json_t *o = NULL;
+        const char *verdict, *detail = NULL;
+
+        if (load(run->group.fd, XATTR_END, &o) < 0 || json_get_text(o, "verdict", &verdict) < 0 ||
+                verdict_from_string(verdict) < 0)
+                return;
+        run->verdict = verdict_from_string(verdict);
+        if (json_get_text(o, "detail", &detail) == 0) {
+                run->end_detail = strdup(detail);
+                run->verdict_detail = run->end_detail;
+        }
+        run->ended_at = number(o, "ended_at");
+        run->ended_usec = number(o, "ended_usec");
+        run->kill.empty_at = run_has_kill(run) ? run->ended_at : 0;
+        run->status_known = truth(o, "status_known");
+        run->backstop = truth(o, "backstop");
+        (void)json_get_int(o, "wait_status", &run->wait_status);
+        (void)json_get_int(o, "exec_errno", &run->exec_errno);
+        (void)json_get_int(o, "forwarded", &run->forwarded);
+        run->main_exited = run->end_saved = true;
+        run->phase = PHASE_ENDING;
+}
+
 int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret) {
         _cleanup_(json_decrefp) json_t *o = NULL;
         _cleanup_(group_deinit) Group group = GROUP_NONE;
@@ -174,6 +210,7 @@ int adopt_load(int parent_fd, const char *name, const char *boot_id, Run **ret) 
         group = GROUP_NONE;
         load_main(run);
         load_kill(run);
+        load_end(run);
         *ret = TAKE_PTR(run);
         return 0;
 }

@@ -1,11 +1,14 @@
 /*
  * The end of a run: from the empty group to the last word.
  *
- * Called by life_look().  The hard thing is the order: verdict, event committed, group removed, row sent, launcher
- * told; each step may have to wait, and life_look() comes back here until nothing is owed any more.
+ * Called by life_look().  The hard thing is the order: verdict, event committed, verdict noted in the group, row
+ * noted and sent, group removed, launcher told; each step may have to wait, and life_look() comes back here until
+ * nothing is owed any more.  At every moment the group, the noted row (rows.c) or the record tells of the run, whoever
+ * dies.
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "supervise/adopt.h"
 #include "supervise/enforce.h"
 #include "supervise/life.h"
 #include "supervise/watch.h"
@@ -75,14 +78,18 @@ static bool settle_event(Supervisor *s, Run *run, uint64_t now_usec) {
 
 /* Sends the row. Returns false when it is to be tried again. */
 static bool settle_row(Supervisor *s, Run *run, uint64_t now_usec) {
+        _cleanup_(json_decrefp) json_t *row = NULL;
         Phase phase = run->phase;
         int r;
 
         if (run->row_sent)
                 return true;
         run->phase = PHASE_ENDED; /* as the row says it */
-        r = recorder_send(s->recorder, "run", "run", record_run(&s->record_host, run, now_usec), run->id.text);
+        row = record_run(&s->record_host, run, now_usec);
         run->phase = phase;
+        if (row)
+                rows_note(&s->rows, run->id.text, row);
+        r = row ? recorder_send(s->recorder, "run", "run", json_incref(row), run->id.text) : -ENOMEM;
         if (r == -ENOMEM && run->n_retries <= ROW_TRIES) {
                 life_retry_later(run, now_usec);
                 return false;
@@ -125,14 +132,16 @@ bool ending_settle(Supervisor *s, Run *run, uint64_t now_usec) {
         if (!settle_event(s, run, now_usec))
                 return false;
         run->reply_by_usec = USEC_INFINITY;
+        if (!run->end_saved)
+                run->end_saved = adopt_save_end(run) == 0;
+        if (!settle_row(s, run, now_usec))
+                return false;
         r = enforce_remove(run);
         if (r != 0) {
                 remove_later(run, r, now_usec);
                 if (run->n_retries <= REMOVE_TRIES)
                         return false;
         }
-        if (!settle_row(s, run, now_usec))
-                return false;
         if (run_has_kill(run))
                 event = record_event(&s->record_host, run, now_usec);
         serve_reply_end(s, run, event, !run->row_lost);
@@ -140,6 +149,7 @@ bool ending_settle(Supervisor *s, Run *run, uint64_t now_usec) {
                 return false;
         run->phase = PHASE_ENDED;
         serve_tell_waiting(s, run);
+        supervisor_note_end(s, run);
         return true;
 }
 

@@ -134,6 +134,12 @@ void life_look(Supervisor *s, Run *run) {
         life_arm(s, run);
 }
 
+void life_sample_now(Run *run) {
+        (void)watch_look(run);
+        if (run->enforcement == ENFORCEMENT_SAMPLED)
+                (void)watch_exactly(run);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *run = userdata;
         Supervisor *s = run->supervisor;

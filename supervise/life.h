@@ -10,6 +10,8 @@
 
 #define LIFE_MANY_TRIES 9 /* about 10 s of kills or rmdirs: say that it does not work, go on */
 
+/* Reads what a decision rests on: counters, and where memory is sampled its exact sum. */
+void life_sample_now(Run *run);
 /* Kill, rmdir: the next try, later each time. */
 void life_retry_later(Run *run, uint64_t now_usec);
 

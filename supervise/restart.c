@@ -206,6 +206,12 @@ void restart_forget_handover(Supervisor *s, const char *run_id) {
                 (void)unlink(path);
 }
 
+static void send_row(const char *run_id, json_t *row, void *userdata) {
+        const Supervisor *s = userdata;
+
+        (void)recorder_send(s->recorder, "run", "run", json_incref(row), run_id);
+}
+
 static void tell_alive(Supervisor *s) {
         _cleanup_(json_decrefp) json_t *ids = json_array(), *body = NULL;
         Run *run;
@@ -225,6 +231,7 @@ int restart_adopt(Supervisor *s) {
                 r = tree_each_group(s->tree.fd, adopt_one, &top);
         adopt_handovers(s);
         s->has_handovers = s->n_runs > 0;
+        rows_each(&s->rows, send_row, s); /* of runs whose groups are gone, or that will be sent once more */
         tell_alive(s);
         for (run = LIST_FIRST(&s->runs); run; run = next) {
                 next = LIST_NEXT(run, link);

@@ -54,6 +54,7 @@ void run_free(Run *run) {
         process_list_deinit(&run->processes);
         process_list_deinit(&run->found_dead);
         free(run->kill.detail);
+        free(run->end_detail);
         free(run->cancel_detail);
         free(run->outer_detail);
         timeline_deinit(&run->timeline);

@@ -111,7 +111,9 @@ struct Run {
 
         Kill kill;
         Verdict verdict;
-        const char *verdict_detail; /* static, or kill.detail */
+        const char *verdict_detail; /* static, kill.detail or end_detail */
+        char *end_detail;           /* owned; as an earlier supervisor wrote it down, else NULL */
+        bool end_saved;             /* in the group's attributes: it can't change any more */
 
         sd_event_source *timer;              /* owned; the next deadline of any kind */
         int events_memory, events_populated; /* inotify watches, -1 none */
@@ -122,7 +124,7 @@ struct Run {
         bool replied;
         bool announced;          /* its row in watchdog_processes is sent */
         bool row_sent, row_lost; /* tried; the recorder's queue could not take it */
-        uint64_t reply_by_usec;  /* BOOTTIME: the launcher is told then even if the record is not written */
+        uint64_t reply_by_usec; /* BOOTTIME: the launcher is told then even if the record is not written */
 };
 
 /* A fresh run. 0 or -ENOMEM. The request is taken over. */

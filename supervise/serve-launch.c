@@ -147,6 +147,9 @@ void serve_launch(const Request *q) {
         if (q->session->run)
                 return serve_refuse(
                         q, "bad-request", "this connection has a run already", NULL, "Connect once per run.");
+        if (q->s->draining)
+                return serve_refuse(q, "gone", "the supervisor is ending all runs and begins none", NULL,
+                        "Try again when the host is up again, or scidex-keeper.service is running.");
         r = request_from_json(json_object_get(q->message->body, "request"), &request, &error);
         if (r < 0)
                 return serve_refuse(

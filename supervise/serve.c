@@ -258,9 +258,11 @@ static void handle_list(const Request *q) {
 }
 
 static json_t *tree_object(const Supervisor *s) {
-        static const char *const kinds[] = {
-                [TREE_NONE] = "none", [TREE_GIVEN] = "given", [TREE_MOUNT] = "mount", [TREE_SCOPE] = "scope"
-        };
+        static const char *const kinds[] = { [TREE_NONE] = "none",
+                [TREE_GIVEN] = "given",
+                [TREE_MOUNT] = "mount",
+                [TREE_SCOPE] = "scope",
+                [TREE_KEEPER] = "keeper" };
 
         return json_pack("{s:s, s:o, s:b, s:b, s:b, s:o, s:o}", "kind", kinds[s->tree.kind], "path",
                 json_from_text(s->tree.path), "memory", s->tree.memory, "pids", s->tree.pids, "cpu", s->tree.cpu,
@@ -311,6 +313,8 @@ static const struct {
         { "kill", handle_kill },
         { "wait", handle_wait },
         { "status", handle_status },
+        { "drain", serve_drain },
+        { "once", serve_once },
 };
 
 static Session *session_of(Supervisor *s, Client *client) {

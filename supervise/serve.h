@@ -32,3 +32,6 @@ void serve_move(const Request *q);
 void serve_exited(const Request *q);
 void serve_cancel(const Request *q);
 void serve_attach(const Request *q);
+
+void serve_drain(const Request *q);
+void serve_once(const Request *q);

@@ -8,6 +8,7 @@
 #include "supervise/config.h"
 #include "supervise/record.h"
 #include "supervise/recorder.h"
+#include "supervise/rows.h"
 #include "supervise/run.h"
 #include "supervise/supervisor.h"
 
@@ -20,6 +21,7 @@ struct Supervisor {
         TreeError tree_error;
         Server *server;     /* owned */
         Recorder *recorder; /* owned */
+        Rows rows;
         GroupEvents events;
         sd_event_source *inotify, *tick, *idle; /* owned */
         uint64_t tick_usec;                     /* BOOTTIME the tick is armed for */
@@ -36,6 +38,11 @@ struct Supervisor {
         bool has_handovers;    /* some were found at the start: their files go when the row is committed */
         uint64_t n_foreign;    /* groups in the tree that are not ours, at the start */
         json_t *foreign_names; /* owned; of the first few, NULL: none */
+        bool bound;            /* the control socket is ours, not systemd's: to be unlinked */
+        bool draining;         /* every run is being ended, none is begun */
+        json_t *ended;         /* owned; of a single pass: the runs that it saw the end of; else NULL */
+        unsigned n_adopted;
+        sd_event_source *pass; /* owned; of a single pass: looks whether it is done */
 };
 
 /* One connection, from its first request on. */
@@ -46,7 +53,9 @@ typedef struct Session {
         bool lists;
         Uuid list_before; /* the last row of its list */
         size_t n_sent;
-        Uuid waits_for; /* "" none */
+        Uuid waits_for;   /* "" none */
+        bool waits_drain; /* to be told when no run is left */
+        unsigned n_drained;
 } Session;
 
 /* life.c */
@@ -65,16 +74,25 @@ bool watching_find(Supervisor *s, int watch, Run **ret);
 void watching_deinit(Supervisor *s);
 
 /* supervisor.c */
+#define SUPERVISOR_DRAIN_DETAIL "shutdown"
+/* From now on none is begun; detail: those that are there are ended as `cancelled` with it, NULL: they live on. */
+void supervisor_drain(Supervisor *s, const char *detail);
 void supervisor_arm_tick(Supervisor *s);
 void supervisor_check_idle(Supervisor *s);
 /* Groups and caps of the configuration into the server; again after each change, before the old one is freed. */
 void supervisor_apply_users(Supervisor *s);
+/* Nothing runs and nothing is unwritten: tells who waits for that. */
+void supervisor_check_drained(Supervisor *s);
+/* A run is over: for --once, which says so. */
+void supervisor_note_end(Supervisor *s, const Run *run);
 
 /* serve.c */
 extern const ServerHandlers serve_handlers;
 /* The end of a run, told to its launcher (once) and to who waits for it. */
 void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded);
 void serve_tell_waiting(Supervisor *s, const Run *run);
+/* Answers those who wait for the end of all runs. */
+void serve_tell_drained(Supervisor *s);
 /* Drops every session's pointer to a run that is about to be freed. */
 void serve_forget(Supervisor *s, const Run *run);
 

@@ -17,11 +17,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
+#include <systemd/sd-daemon.h>
 
 #define TICK_ACCURACY_USEC  (100 * USEC_PER_MSEC)
-#define CLIENTS_OF_UID_MAX  16000 /* all that one user's cap of runs can ask for */
-#define CLIENTS_BESIDE_RUNS 64    /* scidexctl and the like */
+#define PASS_EVERY_USEC     (50 * USEC_PER_MSEC) /* --once: how often it looks whether it is done */
+#define CLIENTS_OF_UID_MAX  16000                /* all that one user's cap of runs can ask for */
+#define CLIENTS_BESIDE_RUNS 64                   /* scidexctl and the like */
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Supervisor *s = userdata;
@@ -60,6 +64,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
 void supervisor_check_idle(Supervisor *s) {
         uint64_t at;
 
+        supervisor_check_drained(s);
         if (!s->options.private_mode)
                 return;
         if (s->n_runs > 0) {
@@ -70,6 +75,66 @@ void supervisor_check_idle(Supervisor *s) {
                 return;
         at = usec_add(clock_boottime_usec(), SUPERVISOR_IDLE_EXIT_USEC);
         (void)sd_event_add_time(s->event, &s->idle, CLOCK_BOOTTIME, at, TICK_ACCURACY_USEC, on_idle, s);
+}
+
+void supervisor_check_drained(Supervisor *s) {
+        if (s->draining && s->n_runs == 0 && recorder_waiting(s->recorder) == 0)
+                serve_tell_drained(s);
+}
+
+void supervisor_drain(Supervisor *s, const char *detail) {
+        Run *run;
+
+        s->draining = true;
+        LIST_FOREACH(run, &s->runs, link) {
+                if (!detail || run->cancel_asked)
+                        continue;
+                run->cancel_asked = true;
+                run->cancel_detail = strdup(detail);
+                life_soon(s, run);
+        }
+}
+
+void supervisor_note_end(Supervisor *s, const Run *run) {
+        if (s->ended)
+                (void)json_array_append_new(s->ended, record_run(&s->record_host, run, clock_boottime_usec()));
+}
+
+static bool is_single_pass(const Supervisor *s) {
+        return s->options.mode == SUPERVISOR_ONCE || s->options.mode == SUPERVISOR_DRAIN;
+}
+
+static bool is_being_ended(const Run *run) {
+        return run->phase == PHASE_GRACE || run->phase == PHASE_KILLING || run->phase == PHASE_ENDING ||
+                run->next_retry_usec == 0; /* its first look is still to come */
+}
+
+static int on_pass(sd_event_source *source, uint64_t usec, void *userdata) {
+        Supervisor *s = userdata;
+        const Run *run;
+        bool done = recorder_waiting(s->recorder) == 0;
+
+        LIST_FOREACH(run, &s->runs, link)
+        done = done && s->options.mode != SUPERVISOR_DRAIN && !is_being_ended(run);
+        if (done)
+                return sd_event_exit(s->event, 0);
+        (void)sd_event_source_set_time(source, clock_boottime_usec() + PASS_EVERY_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int begin_pass(Supervisor *s) {
+        s->ended = json_array();
+        s->n_adopted = s->n_runs;
+        if (!s->ended)
+                return -ENOMEM;
+        supervisor_drain(s, s->options.mode == SUPERVISOR_DRAIN ? SUPERVISOR_DRAIN_DETAIL : NULL);
+        return sd_event_add_time(
+                s->event, &s->pass, CLOCK_BOOTTIME, clock_boottime_usec() + PASS_EVERY_USEC, 1, on_pass, s);
+}
+
+json_t *supervisor_account(const Supervisor *s) {
+        return json_pack("{s:i, s:i, s:O, s:I}", "adopted", (int)s->n_adopted, "alive", (int)s->n_runs, "ended",
+                s->ended, "foreign_groups", (json_int_t)s->n_foreign);
 }
 
 static void on_group_event(int watch, void *userdata) {
@@ -97,8 +162,11 @@ static int on_inotify(sd_event_source *source, int fd, uint32_t revents, void *u
 static void on_recorded(const char *op, const char *id, void *userdata) {
         if (strcmp(op, "event") == 0)
                 life_recorded(userdata, id);
-        else if (strcmp(op, "run") == 0)
+        if (strcmp(op, "run") == 0) {
+                rows_forget(&((Supervisor *)userdata)->rows, id);
                 restart_forget_handover(userdata, id);
+        }
+        supervisor_check_drained(userdata);
 }
 
 static void on_recorder_state(const char *what, bool bad, void *userdata) {
@@ -106,43 +174,9 @@ static void on_recorder_state(const char *what, bool bad, void *userdata) {
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        (void)sd_notify(0, "STOPPING=1");
         log_line(LOG_LEVEL_INFO, "stopping on SIG%s; runs live on", info->ssi_signo == SIGINT ? "INT" : "TERM");
         return sd_event_exit(sd_event_source_get_event(source), 0);
-}
-
-static int add_signals(Supervisor *s) {
-        static const int signals[] = { SIGTERM, SIGINT };
-        sigset_t set;
-        int r;
-
-        (void)sigemptyset(&set);
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-                (void)sigaddset(&set, signals[i]);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-                return -errno;
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
-                r = sd_event_add_signal(s->event, NULL, signals[i], on_signal, s);
-                if (r < 0)
-                        return r;
-        }
-        (void)signal(SIGPIPE, SIG_IGN);
-        return 0;
-}
-
-/* A run costs three fds and a connection; the default of 1024 would be its bound. */
-static void raise_fd_limit(void) {
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-                limit.rlim_cur = limit.rlim_max;
-                (void)setrlimit(RLIMIT_NOFILE, &limit);
-        }
-}
-
-static char *sentence(const char *what, int error, const TreeError *tree) {
-        if (tree && tree->detail)
-                return text_printf("%s: %s. %s", what, tree->detail, tree->hint ? tree->hint : "");
-        return text_printf("%s: %s", what, strerror(-error));
 }
 
 /* Who may ask what. Borrows from the configuration. */
@@ -167,21 +201,114 @@ void supervisor_apply_users(Supervisor *s) {
         server_set_bounds(s->server, &bounds);
 }
 
-static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
-        _cleanup_(close_fdp) int control = -EBADF;
+/* The new configuration holds for what is asked from now on; runs keep what they have. */
+static void reload(Supervisor *s) {
+        _cleanup_(config_findings_deinit) ConfigFindings findings = { 0 };
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_(config_freep) Config *old = NULL;
+        int r = config_load(s->options.config_path, s->options.config_system, &config, &findings);
+
+        for (size_t i = 0; i < findings.n; i++) {
+                _cleanup_(freep) char *line = config_finding_text(&findings.list[i]);
+
+                log_line(findings.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", line ? line : "");
+        }
+        if (r < 0 || findings.n_errors > 0) {
+                log_line(LOG_LEVEL_ERROR, "the configuration is not reloaded (%s); the one from before holds",
+                        r < 0 ? strerror(-r) : "see above");
+                return;
+        }
+        old = s->config;
+        s->config = TAKE_PTR(config);
+        supervisor_apply_users(s);
+        log_line(LOG_LEVEL_INFO, "the configuration is reloaded; it holds for what is asked from now on");
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        (void)sd_notify(0, "RELOADING=1");
+        reload(userdata);
+        (void)sd_notify(0, "READY=1");
+        return 0;
+}
+
+static int add_signals(Supervisor *s) {
+        static const int signals[] = { SIGTERM, SIGINT };
+        sigset_t set;
+        int r;
+
+        (void)sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void)sigaddset(&set, signals[i]);
+        (void)sigaddset(&set, SIGHUP);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                r = sd_event_add_signal(s->event, NULL, signals[i], on_signal, s);
+                if (r < 0)
+                        return r;
+        }
+        (void)signal(SIGPIPE, SIG_IGN);
+        r = sd_event_add_signal(s->event, NULL, SIGHUP, on_reload, s);
+        return r < 0 ? r : 0;
+}
+
+/* A run costs three fds and a connection; the default of 1024 would be its bound. */
+static void raise_fd_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+static char *sentence(const char *what, int error, const TreeError *tree) {
+        if (tree && tree->detail)
+                return text_printf("%s: %s. %s", what, tree->detail, tree->hint ? tree->hint : "");
+        return text_printf("%s: %s", what, strerror(-error));
+}
+
+/* The socket that systemd has bound to path and handed to us, -EBADF: none. */
+static int find_handed(int n_handed, const char *path) {
+        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n_handed; fd++)
+                if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, path, 0) > 0 && fcntl(fd, F_SETFL, O_NONBLOCK) >= 0)
+                        return fd;
+        return -EBADF;
+}
+
+static int open_socket(Supervisor *s, int n_handed, const char *path, int *ret_fd) {
         gid_t group = policy_of(s).group;
         mode_t mode = group == PEER_GID_NONE ? 0600 : 0660;
         int r;
 
+        *ret_fd = find_handed(n_handed, path);
+        if (*ret_fd >= 0)
+                return 0;
+        r = server_listen(path, mode, group, ret_fd);
+        s->bound = s->bound || (r == 0 && strcmp(path, s->options.socket_path) == 0);
+        /* systemd may listen there for a supervisor that is stopped: a single pass can do without. */
+        return r == -EADDRINUSE && is_single_pass(s) ? 0 : r;
+}
+
+static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
+        _cleanup_(close_fdp) int control = -EBADF;
+        int r, n_handed = sd_listen_fds(1); /* 1: our children are not to find the variables */
+
         r = client_record_path(s->options.socket_path, &s->record_path);
         if (r == 0)
-                r = server_listen(s->options.socket_path, mode, group, &control);
+                r = open_socket(s, n_handed, s->options.socket_path, &control);
         if (r == 0)
-                r = server_listen(s->record_path, mode, group, ret_record);
+                r = open_socket(s, n_handed, s->record_path, ret_record);
         if (r < 0)
                 return r;
         *ret_control = TAKE_FD(control);
         return 0;
+}
+
+static int open_tree(Supervisor *s) {
+        if (s->options.keeper_unit)
+                return tree_open_keeper(&s->host, s->options.keeper_unit, &s->tree, &s->tree_error);
+        return tree_open(&s->host, s->options.scope_name, &s->tree, &s->tree_error);
 }
 
 static int read_host(Supervisor *s) {
@@ -220,7 +347,7 @@ static int open_all(Supervisor *s, char **ret_error) {
                 *ret_error = sentence("can't read this host's facts", r, NULL);
                 return r;
         }
-        r = tree_open(&s->host, s->options.scope_name, &s->tree, &s->tree_error);
+        r = open_tree(s);
         if (r < 0) {
                 *ret_error = r == -EBUSY ? text_printf("another supervisor holds the tree")
                                          : sentence("can't open the tree", r, &s->tree_error);
@@ -232,6 +359,7 @@ static int open_all(Supervisor *s, char **ret_error) {
                 *ret_error = sentence("can't bind the control socket", r, NULL);
                 return r;
         }
+        (void)rows_open(s->options.socket_path, &s->rows); /* without, a crash in a bad moment loses a row */
         r = start_recorder(s, record);
         if (r == 0)
                 r = server_new(s->event, control, &serve_handlers, s, &s->server);
@@ -253,12 +381,15 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
                 .config = TAKE_PTR(config),
                 .tick_usec = USEC_INFINITY,
                 .events.fd = -EBADF,
-                .tree.fd = -EBADF };
+                .tree.fd = -EBADF,
+                .rows = ROWS_NONE };
         LIST_INIT(&s->runs);
         LIST_INIT(&s->sessions);
         raise_fd_limit();
         r = sd_event_default(&s->event);
-        if (r == 0 || r == 1)
+        if (r >= 0)
+                r = sd_event_set_watchdog(s->event, 1); /* nothing happens where systemd asked for none */
+        if (r >= 0)
                 r = add_signals(s);
         if (r == 0)
                 r = group_events_init(&s->events);
@@ -273,6 +404,8 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
                 return r;
         (void)restart_adopt(s);
         supervisor_check_idle(s);
+        if (is_single_pass(s) && begin_pass(s) < 0)
+                return -ENOMEM;
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -280,7 +413,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
 int supervisor_run(Supervisor *s) {
         int r = sd_event_loop(s->event);
 
-        if (r >= 0 && s->options.private_mode && s->n_runs == 0) {
+        if (r >= 0 && s->bound && (is_single_pass(s) || (s->options.private_mode && s->n_runs == 0))) {
                 /* Unlinked before the sockets close, so that a launcher finds no socket rather than a dead one. */
                 (void)unlink(s->options.socket_path);
                 (void)unlink(s->record_path);
@@ -306,9 +439,12 @@ void supervisor_free(Supervisor *s) {
         if (s->recorder)
                 recorder_free(s->recorder);
         watching_deinit(s);
+        rows_deinit(&s->rows);
         sd_event_source_disable_unref(s->inotify);
         sd_event_source_disable_unref(s->tick);
         sd_event_source_disable_unref(s->idle);
+        sd_event_source_disable_unref(s->pass);
+        json_decref(s->ended);
         group_events_deinit(&s->events);
         tree_deinit(&s->tree);
         tree_error_deinit(&s->tree_error);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,8 +16,8 @@ typedef struct Supervisor Supervisor;
 typedef enum SupervisorMode {
         SUPERVISOR_DAEMON,  /* stays until told to stop */
         SUPERVISOR_PRIVATE, /* exits when idle; serves one uid */
-        SUPERVISOR_ONCE,    /* one pass over all runs, by the one that runs if there is one */
-        SUPERVISOR_DRAIN,   /* asks the one that runs to end all runs, and waits for that */
+        SUPERVISOR_ONCE,    /* one pass: adopts, ends what is over its limits or orphaned, leaves */
+        SUPERVISOR_DRAIN,   /* the same, and ends every run, as a shutdown does */
 } SupervisorMode;
 
 typedef struct SupervisorOptions {
@@ -43,3 +44,9 @@ DEFINE_CLEANUP(Supervisor *, supervisor_free);
 
 /* The loop; returns the exit code when idle or told to stop (runs live on). */
 int supervisor_run(Supervisor *supervisor);
+
+/*
+ * What a single pass has done: {"adopted":N,"alive":N,"ended":[run, …],"foreign_groups":N}; NULL without
+ * memory. The caller owns it.
+ */
+json_t *supervisor_account(const Supervisor *supervisor);

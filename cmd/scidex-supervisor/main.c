@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cmd/scidex-supervisor/options.h"
+#include "cmd/scidex-supervisor/pass.h"
 #include "supervise/supervisor.h"
 #include <systemd/sd-daemon.h>
 
@@ -25,6 +26,8 @@ int main(int argc, char **argv) {
         r = options_read_config(&options);
         if (r == 0)
                 r = options_find_paths(&options, &error);
+        if (r == 0 && (options.supervisor.mode == SUPERVISOR_ONCE || options.supervisor.mode == SUPERVISOR_DRAIN))
+                return pass_run(&options);
         if (r == 0) {
                 options.supervisor.config = TAKE_PTR(options.config);
                 r = supervisor_new(&options.supervisor, &supervisor, &error);

@@ -171,6 +171,34 @@ static void a_kill_taken_back_leaves_no_marker(void **state) {
         assert_false(run_has_kill(back));
 }
 
+static void a_run_that_has_ended_keeps_its_verdict_and_status(void **state) {
+        Scratch *scratch = scratch_need(state);
+        _cleanup_(run_freep) Run *saved = made_run(scratch), *back = NULL;
+
+        put(saved, "user.scidex.test", "");
+        assert_int_equal(adopt_save(saved, BOOT_ID), 0);
+        assert_int_equal(adopt_save_main(saved), 0);
+        saved->verdict = VERDICT_FAILED;
+        saved->verdict_detail = "the command could not be started";
+        saved->status_known = true;
+        saved->wait_status = 3 << 8;
+        saved->exec_errno = ENOENT;
+        saved->forwarded = SIGINT;
+        saved->ended_at = AT + 7;
+        saved->ended_usec = BOOT + 7;
+        assert_int_equal(adopt_save_end(saved), 0);
+        assert_int_equal(loaded(scratch, saved, &back), 0);
+        assert_int_equal(back->phase, PHASE_ENDING);
+        assert_int_equal(back->verdict, VERDICT_FAILED);
+        assert_string_equal(back->verdict_detail, "the command could not be started");
+        assert_true(back->status_known && back->main_exited && back->end_saved);
+        assert_int_equal(back->wait_status, 3 << 8);
+        assert_int_equal(back->exec_errno, ENOENT);
+        assert_int_equal(back->forwarded, SIGINT);
+        assert_int_equal(back->ended_at, AT + 7);
+        assert_int_equal(back->ended_usec, BOOT + 7);
+}
+
 static void a_group_without_attributes_is_foreign(void **state) {
         Scratch *scratch = scratch_need(state);
         _cleanup_(run_freep) Run *saved = made_run(scratch), *back = NULL;
@@ -289,6 +317,7 @@ int main(void) {
                 WITH_GROUP(a_process_never_reported_is_still_starting),
                 WITH_GROUP(a_kill_goes_on_where_it_was_under_the_same_id),
                 WITH_GROUP(a_kill_taken_back_leaves_no_marker),
+                WITH_GROUP(a_run_that_has_ended_keeps_its_verdict_and_status),
                 WITH_GROUP(a_group_without_attributes_is_foreign),
                 WITH_GROUP(unreadable_attributes_are_foreign),
                 WITH_GROUP(attributes_of_another_boot_are_foreign),
