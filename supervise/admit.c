@@ -90,9 +90,9 @@ static char *memory_remedy(const RunRequest *r, uint64_t room) {
         if (left < MEMORY_LEAST_BYTES)
                 return strdup("");
         size = size_to_write(left);
-        return size ? text_printf("Write --memory %s or less%s, or ", size,
-                              r->swap_bytes == UINT64_MAX ? " without --swap" : "")
-                    : NULL;
+        return size
+                ? text_printf("Write --memory %s or less%s", size, r->swap_bytes == UINT64_MAX ? " without --swap" : "")
+                : NULL;
 }
 
 static int check_memory(const Config *config, const UserCaps *caps, const RunRequest *r, RequestError *error) {
@@ -109,36 +109,50 @@ static int check_memory(const Config *config, const UserCaps *caps, const RunReq
         return forbid(error, "memory",
                 text_printf("%s is above the cap of %s for one run (%s)", asked,
                         format_bytes(cap, caps->memory_max_bytes), place),
-                text_printf("%s%s memory_max", *remedy ? remedy : "To have it, ", whom(config)));
+                text_printf("%s%s %s memory_max", remedy, *remedy ? ", or" : "To have it,", whom(config)));
+}
+
+/* " beside the 7.0 GiB of your other runs" */
+static char *others_text(const UserUsage *usage) {
+        char used[FORMAT_MAX];
+
+        if (usage->memory_bytes == UINT64_MAX)
+                return strdup(" beside one of yours without memory limit");
+        if (usage->memory_bytes == 0)
+                return strdup("");
+        return text_printf(" beside the %s of your other runs", format_bytes(used, usage->memory_bytes));
+}
+
+static char *total_remedy(const Config *config, const UserUsage *usage, const char *smaller) {
+        bool wait = usage->memory_bytes > 0;
+
+        if (!wait && !*smaller)
+                return text_printf("To have it, %s memory_total_max", whom(config));
+        return text_printf("%s%s%s, or %s memory_total_max", smaller, *smaller && wait ? ", " : "",
+                !wait              ? ""
+                        : *smaller ? "wait for one to end (scidexctl list)"
+                                   : "Wait for one to end (scidexctl list)",
+                whom(config));
 }
 
 static int check_total(
         const Config *config, const UserCaps *caps, const UserUsage *usage, const RunRequest *r, RequestError *error) {
-        _cleanup_(freep) char *place = place_of(caps, CAP_MEMORY_TOTAL, "memory_total_max");
-        _cleanup_(freep) char *asked = NULL, *remedy = NULL, *others = NULL;
-        char cap[FORMAT_MAX], used[FORMAT_MAX];
+        uint64_t total = caps->memory_total_max_bytes;
+        _cleanup_(freep) char *place = NULL, *asked = NULL, *smaller = NULL, *others = NULL;
+        char cap[FORMAT_MAX];
 
-        if (plus(footprint(r), usage->memory_bytes) <= caps->memory_total_max_bytes)
+        if (plus(footprint(r), usage->memory_bytes) <= total)
                 return 0;
+        place = place_of(caps, CAP_MEMORY_TOTAL, "memory_total_max");
         asked = memory_text(r);
-        remedy = memory_remedy(
-                r, minus(caps->memory_total_max_bytes, MIN_OF(usage->memory_bytes, caps->memory_total_max_bytes)));
-        if (usage->memory_bytes == UINT64_MAX)
-                others = strdup(" beside one of yours without memory limit");
-        else if (usage->memory_bytes > 0)
-                others = text_printf(" beside the %s of your other runs", format_bytes(used, usage->memory_bytes));
-        else
-                others = strdup("");
-        if (!place || !asked || !remedy || !others)
+        smaller = memory_remedy(r, minus(total, usage->memory_bytes));
+        others = others_text(usage);
+        if (!place || !asked || !smaller || !others)
                 return -ENOMEM;
         return forbid(error, "memory",
                 text_printf("%s%s is above the cap of %s for all your runs together (%s)", asked, others,
-                        format_bytes(cap, caps->memory_total_max_bytes), place),
-                text_printf("%s%s%s memory_total_max", *remedy ? remedy : "",
-                        usage->memory_bytes == 0 ? *remedy ? "" : "To have it, "
-                                : *remedy        ? "wait for one to end (scidexctl list), or "
-                                                 : "Wait for one to end (scidexctl list), or ",
-                        whom(config)));
+                        format_bytes(cap, total), place),
+                total_remedy(config, usage, smaller));
 }
 
 static int check_timeout(const Config *config, const UserCaps *caps, const RunRequest *r, RequestError *error) {

@@ -137,40 +137,6 @@ static int note_name(const Reading *r, const ConfigName *name, const char *where
                 "make it (groupadd --system), or name another one");
 }
 
-static int resolve_names(Reading *r) {
-        Config *c = r->config;
-        size_t n = 2 + c->n_users, kept = 0;
-        _cleanup_(freep) ConfigName *names = calloc(n, sizeof(*names));
-        int error = 0;
-
-        if (!names)
-                return -ENOMEM;
-        names[0] = (ConfigName){ .name = c->group_name, .is_group = true };
-        names[1] = (ConfigName){ .name = c->admin_group_name, .is_group = true };
-        for (size_t i = 0; i < c->n_users; i++)
-                names[2 + i].name = c->users[i].name;
-        config_resolve(names, n);
-        c->group = names[0].state == NAME_FOUND ? names[0].id : CONFIG_NO_GROUP;
-        c->admin_group = names[1].state == NAME_FOUND ? names[1].id : CONFIG_NO_GROUP;
-        for (size_t i = 0; i < n && error == 0; i++)
-                if (names[i].state != NAME_FOUND)
-                        error = i == 0   ? note_name(r, &names[i], c->group_set_in, "group")
-                                : i == 1 ? note_name(r, &names[i], c->admin_group_set_in, "admin_group")
-                                         : note_name(r, &names[i], c->users[i - 2].set_in, NULL);
-        for (size_t i = 0; i < c->n_users; i++) {
-                ConfigUser user = c->users[i];
-
-                if (names[2 + i].state != NAME_FOUND) {
-                        free(user.name);
-                        continue;
-                }
-                user.uid = names[2 + i].id;
-                c->users[kept++] = user;
-        }
-        c->n_users = kept;
-        return error;
-}
-
 static void cap_copy(UserCaps *to, const UserCaps *from, Cap cap) {
         switch (cap) {
         case CAP_RUNS:
@@ -189,6 +155,67 @@ static void cap_copy(UserCaps *to, const UserCaps *from, Cap cap) {
                 return;
         }
         to->set_in[cap] = from->set_in[cap];
+}
+
+/* A user by name in one section and by number in another is the same: each cap as the later one says. */
+static void merge_user(Config *c, size_t n_kept, ConfigUser *user) {
+        for (size_t i = 0; i < n_kept; i++) {
+                ConfigUser *same = &c->users[i];
+
+                if (same->uid != user->uid)
+                        continue;
+                for (Cap cap = 0; cap < CAP_MAX_; cap++)
+                        if (user->has[cap]) {
+                                cap_copy(&same->caps, &user->caps, cap);
+                                same->has[cap] = true;
+                        }
+                free(user->name);
+                *user = (ConfigUser){ 0 };
+                return;
+        }
+}
+
+/* Users that there are, each once. */
+static void keep_users(Config *c, const ConfigName *names) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < c->n_users; i++) {
+                ConfigUser user = c->users[i];
+
+                if (names[i].state != NAME_FOUND) {
+                        free(user.name);
+                        continue;
+                }
+                user.uid = names[i].id;
+                merge_user(c, kept, &user);
+                if (user.name)
+                        c->users[kept++] = user;
+        }
+        c->n_users = kept;
+}
+
+static int resolve_names(Reading *r) {
+        Config *c = r->config;
+        size_t n = 2 + c->n_users;
+        _cleanup_(freep) ConfigName *names = calloc(n, sizeof(*names));
+        int error = 0;
+
+        if (!names)
+                return -ENOMEM;
+        names[0] = (ConfigName){ .name = c->group_name, .is_group = true };
+        names[1] = (ConfigName){ .name = c->admin_group_name, .is_group = true };
+        for (size_t i = 0; i < c->n_users; i++)
+                names[2 + i].name = c->users[i].name;
+        config_resolve(names, n);
+        c->group = names[0].state == NAME_FOUND ? names[0].id : CONFIG_NO_GROUP;
+        c->admin_group = names[1].state == NAME_FOUND ? names[1].id : CONFIG_NO_GROUP;
+        for (size_t i = 0; i < n && error == 0; i++)
+                if (names[i].state != NAME_FOUND)
+                        error = i == 0   ? note_name(r, &names[i], c->group_set_in, "group")
+                                : i == 1 ? note_name(r, &names[i], c->admin_group_set_in, "admin_group")
+                                         : note_name(r, &names[i], c->users[i - 2].set_in, NULL);
+        keep_users(c, names + 2);
+        return error;
 }
 
 /* What a user's section leaves open is as for everybody. */

@@ -12,8 +12,10 @@
 #include <ini.h>
 #include <string.h>
 
-#define SECTION_MAX 49    /* inih cuts longer names off */
-#define NO_SECTION  "[?]" /* what stands below a header that could not be read was not meant for the section before */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+#define LINE_BYTES_MAX  8192 /* where inih lets us say; else its own 200 */
+#define SECTION_MAX     49   /* inih cuts longer names off */
+#define NO_SECTION      "[?]" /* what stands below a header that could not be read was not meant for the section before */
 
 typedef struct Lines {
         const char *file, *next; /* borrowed */
@@ -107,9 +109,16 @@ static int on_value(void *userdata, const char *section, const char *key, const 
 }
 
 int config_read_text(const char *file, const char *text, ConfigSet set, void *userdata, ConfigFindings *findings) {
+        size_t mark = strlen(BYTE_ORDER_MARK);
         Lines lines = { .file = file, .next = text, .set = set, .userdata = userdata, .findings = findings };
-        int r = ini_parse_stream(read_line, &lines, on_value, &lines);
+        int r;
 
+        if (strncmp(text, BYTE_ORDER_MARK, mark) == 0)
+                lines.next += mark;
+#ifdef HAVE_INI_MAX_LINE
+        ini_max_line = LINE_BYTES_MAX;
+#endif
+        r = ini_parse_stream(read_line, &lines, on_value, &lines);
         if (lines.error < 0)
                 return lines.error;
         if (r > 0) { /* what the reader lets through and inih does not take */

@@ -258,6 +258,99 @@ static void values_at_the_edge_are_taken(void **state) {
         }
 }
 
+static void what_was_asked_for_is_known_from_what_is_a_default(void **state) {
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+        _cleanup_(request_deinit) RunRequest r = { 0 };
+
+        assert_int_equal(from_text("{\"memory_bytes\":null,\"pids\":4096,\"warn_signal\":10}", &r, &error), 0);
+        assert_int_equal(
+                r.given, REQUEST_MEMORY | REQUEST_PIDS | REQUEST_WARN_SIGNAL); /* also what equals its default */
+}
+
+static void only_what_was_asked_for_is_sent(void **state) {
+        _cleanup_(request_deinit) RunRequest r;
+        _cleanup_(json_decrefp) json_t *object = NULL;
+
+        request_init(&r);
+        r.analysis_id = strdup("a");
+        r.given = REQUEST_TIMEOUT | REQUEST_TERM_SIGNAL;
+        object = request_given_to_json(&r);
+        assert_int_equal(json_object_size(object), 6);
+        assert_int_equal(json_integer_value(json_object_get(object, "timeout_usec")), 1800 * SEC);
+        assert_int_equal(json_integer_value(json_object_get(object, "term_signal")), SIGTERM);
+        assert_non_null(json_object_get(object, "analysis_id"));
+        assert_non_null(json_object_get(object, "cmdline"));
+        assert_non_null(json_object_get(object, "cmdline_length"));
+        assert_non_null(json_object_get(object, "require_kernel"));
+}
+
+static void what_a_run_got_is_its_limits_and_signals(void **state) {
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+        _cleanup_(request_deinit) RunRequest r, other;
+        _cleanup_(json_decrefp) json_t *object = NULL;
+
+        request_init(&r);
+        request_init(&other);
+        r.analysis_id = strdup("a");
+        r.memory_bytes = UINT64_MAX;
+        r.grace_usec = 7;
+        r.term_signal = SIGINT;
+        object = request_limits_to_json(&r);
+        assert_int_equal(json_object_size(object), 12);
+        assert_null(json_object_get(object, "analysis_id"));
+        other.analysis_id = strdup("mine");
+        assert_int_equal(request_update(&other, object, &error), 0);
+        assert_string_equal(other.analysis_id, "mine");
+        assert_int_equal(other.memory_bytes, UINT64_MAX);
+        assert_int_equal(other.grace_usec, 7);
+        assert_int_equal(other.term_signal, SIGINT);
+        assert_int_equal(other.given, REQUEST_ALL);
+}
+
+static void an_update_changes_what_it_names_or_nothing(void **state) {
+        static const char *const bad[] = { "{\"grace_usec\":5,\"memory_bytes\":\"2G\"}",
+                "{\"grace_usec\":5,\"memory_bytes\":7}", "{\"grace_usec\":5,\"term_signal\":0}" };
+        _cleanup_(request_deinit) RunRequest r, before;
+
+        request_init(&r);
+        request_init(&before);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_(request_error_deinit) RequestError error = { 0 };
+                _cleanup_(json_decrefp) json_t *object = json_loads(bad[i], 0, NULL);
+
+                assert_int_equal(request_update(&r, object, &error), -EINVAL);
+                assert_non_null(error.message);
+                assert_memory_equal(&r, &before, COMPARED_BYTES);
+                assert_int_equal(r.given, 0);
+        }
+        {
+                _cleanup_(request_error_deinit) RequestError error = { 0 };
+                _cleanup_(json_decrefp) json_t *object = json_pack("{s:i}", "grace_usec", 5);
+
+                assert_int_equal(request_update(&r, object, &error), 0);
+                assert_int_equal(r.grace_usec, 5);
+                assert_int_equal(r.given, REQUEST_GRACE);
+                assert_int_equal(request_update(&r, NULL, &error), 0); /* as from a supervisor that does not tell */
+                assert_int_equal(r.given, REQUEST_GRACE);
+        }
+}
+
+static void what_must_fit_is_compared_where_both_were_given(void **state) {
+        static const char *const one[] = { "{\"memory_high_bytes\":9999999999}", "{\"warn_before_usec\":3600000000}" };
+        static const char *const both[][2] = {
+                { "{\"memory_high_bytes\":9999999999,\"memory_bytes\":2147483648}", "memory-high" },
+                { "{\"warn_before_usec\":3600000000,\"timeout_usec\":1800000000}", "warning" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(one); i++) {
+                _cleanup_(request_error_deinit) RequestError error = { 0 };
+                _cleanup_(request_deinit) RunRequest r = { 0 };
+
+                assert_int_equal(from_text(one[i], &r, &error), 0);
+                check_refused(both[i][0], both[i][1]);
+        }
+}
+
 static char *text_of(size_t length) {
         char *text = malloc(length + 1);
 
@@ -398,6 +491,11 @@ int main(void) {
                 cmocka_unit_test(other_members_of_another_type_are_refused_by_name),
                 cmocka_unit_test(values_that_make_no_sense_are_refused_with_the_remedy),
                 cmocka_unit_test(values_at_the_edge_are_taken),
+                cmocka_unit_test(what_was_asked_for_is_known_from_what_is_a_default),
+                cmocka_unit_test(only_what_was_asked_for_is_sent),
+                cmocka_unit_test(what_a_run_got_is_its_limits_and_signals),
+                cmocka_unit_test(an_update_changes_what_it_names_or_nothing),
+                cmocka_unit_test(what_must_fit_is_compared_where_both_were_given),
                 cmocka_unit_test(texts_are_bounded_in_bytes),
                 cmocka_unit_test(labels_are_bounded_in_number),
                 cmocka_unit_test(a_nul_in_a_text_does_not_get_past_the_parser),
