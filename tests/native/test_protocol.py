@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import Client, ProtocolError, ScidexTest, eventually, wait_readable  # noqa: E402
+from scidextest import REPO, Client, ProtocolError, ScidexTest, deadline, eventually, skip, wait_readable  # noqa: E402
 
 RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
@@ -166,6 +167,49 @@ class Operations(ScidexTest):
 
     def test_the_socket_is_for_its_owner_alone(self):
         self.assertEqual(os.stat(self.world.runtime).st_mode & 0o077, 0)
+
+
+class ExampleClient(ScidexTest):
+    """examples/client.py, which docs/protocol.md quotes, as somebody would use it."""
+
+    def client(self, *words, path=None):
+        return subprocess.run(
+            [sys.executable, os.path.join(REPO, "examples", "client.py"), *words],
+            env={"SCIDEX_SOCKET": path or self.world.socket}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline(20),
+        )  # fmt: skip
+
+    def test_the_document_quotes_it_as_it_is(self):
+        if not os.path.isdir(os.path.join(REPO, "docs")):
+            skip("the guest has no documents")
+        with open(os.path.join(REPO, "examples", "client.py"), encoding="utf-8") as file:
+            quoted = "".join("    " + line if line.strip() else line for line in file)
+        with open(os.path.join(REPO, "docs", "protocol.md"), encoding="utf-8") as file:
+            self.assertIn(quoted, file.read())
+
+    def test_it_lists_and_kills(self):
+        launch = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        launch.read_line()
+        run_id = launch.run_id()
+        listed = self.client("list")
+        self.assertEqual((listed.returncode, listed.stdout), (0, f"{run_id} running SDA-7\n"), listed.stderr)
+        killed = self.client("kill", "SDA-7")
+        self.assertEqual((killed.returncode, killed.stdout), (0, f"{run_id}\n"), killed.stderr)
+        self.assert_status(launch.wait(), 143)
+        self.assert_recorded(run_id, "cancelled")
+
+    def test_a_refusal_is_told_in_the_supervisors_words(self):
+        launch = self.start_scidex("--", "sh", "-c", "echo ready; exec sleep 1000")
+        launch.read_line()
+        refused = self.client("kill", "no-such-run")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("no live run of that name", refused.stderr)
+        self.assertEqual(self.client("kill", launch.run_id()).returncode, 0)
+        launch.wait()
+
+    def test_without_a_supervisor_it_says_so(self):
+        answer = self.client("list", path="/nonexistent/control")
+        self.assertEqual((answer.returncode, answer.stdout), (1, ""))
+        self.assertIn("No such file", answer.stderr)
 
 
 class RecordSocket(ScidexTest):
