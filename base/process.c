@@ -157,9 +157,9 @@ static const char *find_field(const char *text, const char *key) {
         return NULL;
 }
 
-int process_parse_uids(const char *text, ProcessIdentity *ret) {
+int process_parse_status(const char *text, ProcessIdentity *ret) {
         const char *p = find_field(text, "Uid");
-        uint64_t uid[3];
+        uint64_t uid[3], pid;
 
         if (!p)
                 return -EINVAL;
@@ -169,6 +169,8 @@ int process_parse_uids(const char *text, ProcessIdentity *ret) {
         ret->uid_real = (uid_t)uid[0];
         ret->uid_effective = (uid_t)uid[1];
         ret->uid_saved = (uid_t)uid[2];
+        p = find_field(text, "NSpid");
+        ret->nested = p && next_u64(&p, &pid) == 0 && next_u64(&p, &pid) == 0;
         return 0;
 }
 
@@ -201,7 +203,7 @@ int process_identity(pid_t pid, ProcessIdentity *ret) {
         r = process_parse_stat(stat, &identity);
         if (r < 0)
                 return r;
-        r = process_parse_uids(status, &identity);
+        r = process_parse_status(status, &identity);
         if (r < 0)
                 return r;
         *ret = identity;

@@ -20,6 +20,7 @@ typedef struct ProcessIdentity {
         uint64_t start_ticks; /* /proc/PID/stat field 22, clock ticks since boot; with pid it names one process */
         uid_t uid_real, uid_effective, uid_saved;
         char state;   /* R S D T Z X … */
+        bool nested;  /* NSpid: in a pid namespace below ours, where it and its children have other numbers */
         bool exiting; /* PF_EXITING: on its way out, also before it is a zombie */
 } ProcessIdentity;
 
@@ -55,8 +56,8 @@ int process_cgroup(pid_t pid, char **ret_path);
 
 /* /proc/PID/stat: fills pid, parent, state, start_ticks. The name may hold blanks, parentheses and newlines. */
 int process_parse_stat(const char *text, ProcessIdentity *ret);
-/* The "Uid:" line of /proc/PID/status: fills the uids. */
-int process_parse_uids(const char *text, ProcessIdentity *ret);
+/* The "Uid:" and "NSpid:" lines of /proc/PID/status: fills the uids and nested. */
+int process_parse_status(const char *text, ProcessIdentity *ret);
 /* "Key:   123 kB" of status and smaps_rollup, in bytes. -ENOENT without that line. */
 int process_parse_kib(const char *text, const char *key, uint64_t *ret_bytes);
 /* /proc/PID/cgroup: the path of the v2 line. -ENODATA without it. Caller frees. */

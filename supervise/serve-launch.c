@@ -135,6 +135,20 @@ static void tell_launch(const Run *run) {
                 format_duration(time, run->request.timeout_usec));
 }
 
+/* Who asks for a run. False: refused. */
+static bool read_launcher(const Request *q, ProcessIdentity *ret) {
+        if (process_identity(q->message->pid, ret) < 0) {
+                serve_refuse(q, "gone", "the launcher is gone", NULL, NULL);
+                return false;
+        }
+        if (ret->nested) { /* the numbers it will name are not ours */
+                serve_refuse(q, "unsupported", "the launcher is in another pid namespace", NULL,
+                        "Inside of a container use scidex-run --private.");
+                return false;
+        }
+        return true;
+}
+
 void serve_launch(const Request *q) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
         _cleanup_(request_deinit) RunRequest request = { 0 };
@@ -154,8 +168,8 @@ void serve_launch(const Request *q) {
         if (r < 0)
                 return serve_refuse(
                         q, "bad-request", error.message ? error.message : "out of memory", NULL, error.hint);
-        if (process_identity(q->message->pid, &launcher) < 0)
-                return serve_refuse(q, "gone", "the launcher is gone", NULL, NULL);
+        if (!read_launcher(q, &launcher))
+                return;
         outer = serve_run_around(q->s, launcher.pid);
         if (outer && (run_has_kill(outer) || !run_lives(outer)))
                 return serve_refuse(q, "gone", "the outer run is being ended", NULL, NULL);
@@ -199,26 +213,6 @@ void serve_launch(const Request *q) {
         (void)life_add(q->s, TAKE_PTR(run));
 }
 
-/* The pid of a child of the launcher, with its pidfd from the packet or opened here. < 0: refused. */
-static pid_t child_of_launcher(const Request *q, ProcessIdentity *ret, int *ret_pidfd) {
-        _cleanup_(close_fdp) int pidfd = message_take_fd(q->message, 0);
-        const Run *run = q->session->run;
-        int pid;
-
-        if (json_get_int(q->message->body, "pid", &pid) < 0 || pid <= 1)
-                return -EINVAL;
-        if (pidfd >= 0 && pidfd_pid(pidfd) != pid && !pidfd_ended(pidfd))
-                return -EPERM;
-        if (pidfd < 0)
-                pidfd = pidfd_open_pid(pid);
-        if (process_identity(pid, ret) < 0)
-                *ret = (ProcessIdentity){ .pid = pid };
-        else if (ret->parent != run->launcher_pid)
-                return -EPERM;
-        *ret_pidfd = TAKE_FD(pidfd);
-        return pid;
-}
-
 static void comm_from_command(Run *run) {
         const char *end = strchrnul(run->request.cmdline ? run->request.cmdline : "", ' ');
         const char *start = end;
@@ -231,11 +225,12 @@ static void comm_from_command(Run *run) {
 void serve_started(const Request *q) {
         Run *run = q->session->run;
         ProcessIdentity child;
-        int pidfd = -EBADF;
+        int pidfd = -EBADF, r;
 
         if (!run || run->pid != 0)
                 return;
-        if (child_of_launcher(q, &child, &pidfd) < 0) {
+        r = serve_child(q, &child, &pidfd);
+        if (r < 0 && r != -ESRCH) { /* a launcher in good faith comes back, and names it again */
                 client_close(q->session->client);
                 return;
         }
@@ -246,32 +241,6 @@ void serve_started(const Request *q) {
         life_main_is(q->s, run, pidfd);
         if (run->main_exited)
                 life_look(q->s, run);
-}
-
-/* Into the group before exec: its uids must be the peer's, and it must still be the same process afterwards. */
-void serve_move(const Request *q) {
-        Run *run = q->session->run;
-        _cleanup_(close_fdp) int pidfd = -EBADF;
-        ProcessIdentity child;
-        pid_t pid;
-        int r;
-
-        if (!run || !run_is_grouped(run))
-                return serve_refuse(q, "bad-request", "there is no group to move into", NULL, NULL);
-        pid = child_of_launcher(q, &child, &pidfd);
-        if (pid < 0 || pidfd < 0 || child.start_ticks == 0)
-                return serve_refuse(q, "denied", "the process is not a child of the launcher", NULL, NULL);
-        if (q->message->uid != 0 && (child.uid_real != q->message->uid || child.uid_saved != q->message->uid))
-                return serve_refuse(q, "denied", "the process is another user's", NULL, NULL);
-        r = group_attach(&run->group, pid);
-        if (r == -EACCES || r == -EPERM)
-                r = run->outer ? r : tree_attach(&q->s->tree, run->group.name, pid);
-        if (r == 0 && pidfd_ended(pidfd))
-                r = -ESRCH;
-        if (r != 0)
-                return serve_refuse(q, "failed", "the process can't be moved into its group",
-                        strerror(r < 0 ? -r : ENOENT), "See `scidexctl doctor`.");
-        serve_answer(q, message_reply(q->op));
 }
 
 /* Whom the launcher found dead by SIGKILL: told of its own run only, and used where nobody else was in time to look. */
@@ -318,7 +287,7 @@ void serve_cancel(const Request *q) {
 void serve_attach(const Request *q) {
         const char *id;
         Run *run = json_get_text(q->message->body, "run_id", &id) == 0 ? restart_find(q->s, id) : NULL;
-        int pidfd = -EBADF;
+        int pidfd = -EBADF, r;
         ProcessIdentity child;
 
         if (q->session->run || !run)
@@ -330,7 +299,8 @@ void serve_attach(const Request *q) {
         run->launcher_source = sd_event_source_disable_unref(run->launcher_source);
         run->launcher_pidfd = close_fd(run->launcher_pidfd);
         q->session->run = run;
-        if (run->pid == 0 && child_of_launcher(q, &child, &pidfd) > 0) {
+        r = run->pid == 0 ? serve_child(q, &child, &pidfd) : -EALREADY;
+        if (r == 0 || r == -ESRCH) {
                 run->pid = child.pid;
                 run->start_ticks = child.start_ticks;
                 comm_from_command(run);

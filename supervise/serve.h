@@ -1,6 +1,7 @@
 /* Between serve.c (the table, what people ask) and serve-launch.c (what launchers ask). */
 #pragma once
 
+#include "base/process.h"
 #include "supervise/supervisor-internal.h"
 
 typedef struct Request {
@@ -25,6 +26,12 @@ Run *serve_run_around(Supervisor *s, pid_t pid);
 bool serve_admit(const Request *q, uid_t uid, bool nested, RunRequest *request);
 /* Whether a live run may be changed so (config_admit_change()); else the refusal is sent. */
 bool serve_admit_change(const Request *q, const Run *run, const RunRequest *after);
+
+/*
+ * The process that a launcher names in `pid`, with a pidfd (owned by the caller). 0; -ESRCH: it has ended and nothing
+ * is known but its pid, no pidfd; -EPERM no child of the launcher; -EINVAL no pid; -errno can't be told now.
+ */
+int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd);
 
 void serve_launch(const Request *q);
 void serve_started(const Request *q);

@@ -195,7 +195,7 @@ static void open_gate(Launch *l) {
 static int tell_started(Launch *l) {
         _cleanup_(json_decrefp) json_t *message = process_message("started", l->spawned.pid);
 
-        return message ? message_send(l->connection.fd, message, &l->spawned.pidfd, 1) : -ENOMEM;
+        return message ? message_send(l->connection.fd, message, NULL, 0) : -ENOMEM;
 }
 
 static bool clone_is_denied(int r) {

@@ -155,7 +155,7 @@ static void reconnect(Launch *l) {
         (void)json_object_set_new(message, "launched_boottime_usec", json_from_u64(l->launched_usec));
         (void)json_object_set_new(message, "launched_at_usec", json_from_u64(l->launched_at));
         (void)json_object_set_new(message, "pid", json_integer(l->spawned.pid));
-        if (message_send(l->connection.fd, message, &l->spawned.pidfd, 1) < 0)
+        if (message_send(l->connection.fd, message, NULL, 0) < 0)
                 l->connection.fd = close_fd(l->connection.fd);
 }
 

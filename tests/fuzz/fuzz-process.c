@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
 
         if (process_parse_stat(text, &identity) == 0 && (identity.pid < 0 || identity.state == '\0'))
                 fuzz_fail("a process that is none");
-        (void)process_parse_uids(text, &identity);
+        (void)process_parse_status(text, &identity);
         (void)process_parse_kib(text, "RssAnon", &kib);
         (void)process_parse_kib(text, "Pss_Anon", &kib);
         if (process_parse_cgroup(text, &path) == 0 && (!path || path[0] != '/'))

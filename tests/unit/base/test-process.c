@@ -178,14 +178,25 @@ static void uids_are_the_first_three_of_their_line(void **state) {
         ProcessIdentity identity = { 0 };
 
         assert_int_equal(
-                process_parse_uids("Name:\tUid:\t9 9 9\nPid:\t7\nUid:\t1000\t0\t4294967294\t5\nGid:\t1\n", &identity),
+                process_parse_status("Name:\tUid:\t9 9 9\nPid:\t7\nUid:\t1000\t0\t4294967294\t5\nGid:\t1\n", &identity),
                 0);
         assert_int_equal(identity.uid_real, 1000);
         assert_int_equal(identity.uid_effective, 0);
         assert_int_equal(identity.uid_saved, 4294967294U);
-        assert_int_equal(process_parse_uids("Name:\tx\n", &identity), -EINVAL);
-        assert_int_equal(process_parse_uids("Uid:\t1\t2\n", &identity), -EINVAL);
-        assert_int_equal(process_parse_uids("Uid:\t1\t2\t4294967296\n", &identity), -EINVAL);
+        assert_int_equal(process_parse_status("Name:\tx\n", &identity), -EINVAL);
+        assert_int_equal(process_parse_status("Uid:\t1\t2\n", &identity), -EINVAL);
+        assert_int_equal(process_parse_status("Uid:\t1\t2\t4294967296\n", &identity), -EINVAL);
+}
+
+static void a_process_in_a_pid_namespace_below_has_a_second_number(void **state) {
+        ProcessIdentity identity = { .nested = true };
+
+        assert_int_equal(process_parse_status("Uid:\t1\t1\t1\t1\nNSpid:\t4711\nNSpgid:\t4711\t9\n", &identity), 0);
+        assert_false(identity.nested);
+        assert_int_equal(process_parse_status("Uid:\t1\t1\t1\t1\nNSpid:\t4711\t5\n", &identity), 0);
+        assert_true(identity.nested);
+        assert_int_equal(process_parse_status("Uid:\t1\t1\t1\t1\n", &identity), 0);
+        assert_false(identity.nested);
 }
 
 static void kib_lines_are_bytes(void **state) {
@@ -433,6 +444,7 @@ int main(void) {
                 cmocka_unit_test(negative_fields_before_the_start_time_do_no_harm),
                 cmocka_unit_test(stat_that_is_cut_or_garbled_is_refused),
                 cmocka_unit_test(uids_are_the_first_three_of_their_line),
+                cmocka_unit_test(a_process_in_a_pid_namespace_below_has_a_second_number),
                 cmocka_unit_test(kib_lines_are_bytes),
                 cmocka_unit_test(the_v2_line_of_cgroup_is_found_among_v1_lines),
                 cmocka_unit_test(without_a_v2_line_there_is_no_group),
