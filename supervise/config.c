@@ -110,3 +110,16 @@ char *config_finding_text(const ConfigFinding *f) {
                 f->reason ? f->reason : "wrong", f->remedy ? "; " : "", f->remedy ? f->remedy : "");
         return text ? text_escape(text) : NULL;
 }
+
+char *config_history_text(const Config *c) {
+        unsigned long long usec = c->history_usec, kib = c->history_bytes >> 10;
+
+        if (c->history_usec == CONFIG_UNLIMITED && c->history_bytes == CONFIG_UNLIMITED)
+                return strdup("infinity");
+        /* "infinity" is of both: the other is then named again. */
+        if (c->history_usec == CONFIG_UNLIMITED)
+                return text_printf("infinity,%lluK", kib);
+        if (c->history_bytes == CONFIG_UNLIMITED)
+                return text_printf("infinity,%lluus", usec);
+        return text_printf("%lluus,%lluK", usec, kib);
+}

@@ -125,6 +125,10 @@ void config_findings_deinit(ConfigFindings *findings);
 /* "FILE:LINE: [SECTION] KEY = "VALUE": REASON; REMEDY", one line. NULL on OOM. Caller frees. */
 char *config_finding_text(const ConfigFinding *finding);
 
+/* How much of the record is kept, as scidex-recorder takes it: "2592000000000us,1048576K". NULL on OOM. Caller frees.
+ */
+char *config_history_text(const Config *config);
+
 /*
  * The caps of a user: their own, for the others those of everybody. Valid as long as the Config. It does not know who
  * is an admin: the caller takes USER_CAPS_NONE for one (in a user's own supervisor caps bind the owner too, as a

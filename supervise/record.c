@@ -58,12 +58,26 @@ json_t *record_not_enforced(const Run *run) {
         return TAKE_PTR(list);
 }
 
+/* Arguments may be secrets. The words were joined by blanks: the first is what the command was called by. */
+static int record_cmdline(json_t *o, RecordCmdline how, const RunRequest *r) {
+        _cleanup_(freep) char *name = NULL;
+
+        if (how == RECORD_CMDLINE_NO)
+                return set(o, "cmdline", NULL) || set(o, "cmdline_length", NULL);
+        if (how == RECORD_CMDLINE_ARGV0 && r->cmdline) {
+                name = strndup(r->cmdline, strcspn(r->cmdline, " "));
+                if (!name)
+                        return -ENOMEM;
+        }
+        return set_text(o, "cmdline", name ? name : r->cmdline) || set_u64(o, "cmdline_length", r->cmdline_length);
+}
+
 static int record_identity(json_t *o, const RecordHost *host, const Run *run) {
         return set_text(o, "run_id", run->id.text) || set_text(o, "analysis_id", run->request.analysis_id) ||
                 set_text(o, "host", host->host) || set_text(o, "boot_id", host->boot_id) ||
                 set_u64(o, "uid", run->uid) || set(o, "pid", run->pid ? json_integer(run->pid) : NULL) ||
-                set_text(o, "comm", run->comm[0] ? run->comm : NULL) || set_text(o, "cmdline", run->request.cmdline) ||
-                set_u64(o, "cmdline_length", run->request.cmdline_length) ||
+                set_text(o, "comm", run->comm[0] ? run->comm : NULL) ||
+                record_cmdline(o, host->cmdline, &run->request) ||
                 set(o, "launcher_pid", run->launcher_pid ? json_integer(run->launcher_pid) : NULL) ||
                 set_text(o, "outer_run_id", run->outer ? run->outer->id.text : NULL) ||
                 set(o, "labels", run->request.labels ? json_incref(run->request.labels) : json_object());

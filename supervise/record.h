@@ -1,6 +1,7 @@
 /* What is written down of a run and of a kill: the objects `run` and `event` of docs/protocol.md. */
 #pragma once
 
+#include "supervise/config.h"
 #include "supervise/run.h"
 
 /* What stands the same on every row. Strings borrowed, for the life of the supervisor. */
@@ -8,6 +9,7 @@ typedef struct RecordHost {
         const char *host;
         const char *boot_id;
         const char *tree_path; /* NULL without a tree */
+        RecordCmdline cmdline; /* how much of the command lines is kept, and shown */
 } RecordHost;
 
 /* A run at now_usec (BOOTTIME). NULL on OOM. */

@@ -41,9 +41,9 @@ typedef struct Entry {
 struct Recorder {
         sd_event *event; /* owned */
         RecorderOptions options;
-        char *program, *directory; /* owned */
-        Server *server;            /* owned; has one client: the link */
-        Client *link;              /* NULL: no child */
+        char *program, *directory, *history; /* owned */
+        Server *server;                      /* owned; has one client: the link */
+        Client *link;                        /* NULL: no child */
         pid_t pid;
         int pidfd;                /* owned */
         sd_event_source *child;   /* owned */
@@ -190,15 +190,21 @@ static int on_child(sd_event_source *source, int fd, uint32_t revents, void *use
 }
 
 static int spawn_child(Recorder *r, int fd) {
-        char *argv[] = { r->program, (char *)"--supervisor-fd", (char *)"3", (char *)"--directory", r->directory,
-                (char *)"--listen-fd", (char *)"4", NULL };
+        char *argv[10] = { r->program, (char *)"--supervisor-fd", (char *)"3", (char *)"--directory", r->directory };
+        size_t n = 5;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t none, all;
         int error;
 
-        if (r->options.listen_fd < 0)
-                argv[5] = NULL;
+        if (r->options.listen_fd >= 0) {
+                argv[n++] = (char *)"--listen-fd";
+                argv[n++] = (char *)"4";
+        }
+        if (r->history) {
+                argv[n++] = (char *)"--history";
+                argv[n++] = r->history;
+        }
         (void)sigemptyset(&none);
         (void)sigfillset(&all);
         (void)posix_spawn_file_actions_init(&actions);
@@ -287,6 +293,7 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
                 .options = *options,
                 .program = strdup(options->program),
                 .directory = strdup(options->directory),
+                .history = options->history ? strdup(options->history) : NULL,
                 .pidfd = -EBADF,
                 .backoff_usec = RESTART_MIN_USEC,
                 .storage = json_pack("{s:s}", "state", "away") };
@@ -296,7 +303,7 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
                 if (r->options.listen_fd < 0)
                         return r->options.listen_fd;
         }
-        if (!r->program || !r->directory || !r->storage)
+        if (!r->program || !r->directory || !r->storage || (options->history && !r->history))
                 return -ENOMEM;
         q = server_new(event, -EBADF, &link_handlers, r, &r->server);
         if (q >= 0)
@@ -325,6 +332,7 @@ void recorder_free(Recorder *r) {
         json_decref(r->storage);
         free(r->program);
         free(r->directory);
+        free(r->history);
         free(r);
 }
 

@@ -18,6 +18,7 @@ typedef struct Recorder Recorder;
 typedef struct RecorderOptions {
         const char *program;   /* path of scidex-recorder */
         const char *directory; /* where the spool lies */
+        const char *history;   /* how much is kept, as scidex-recorder's --history takes it; NULL: as it likes */
         int listen_fd;         /* of the record socket, owned from here on; -EBADF: none */
         /* An `event` or `run` row is committed. id: event_id or run_id. */
         void (*recorded)(const char *op, const char *id, void *userdata);

@@ -40,8 +40,7 @@ static void read_again(Supervisor *s) {
         if (s->config->system || !s->config->closed ||
                 config_load(s->options.config_path, s->options.config_system, &config, &findings) < 0)
                 return;
-        config_free(s->config);
-        s->config = TAKE_PTR(config);
+        supervisor_take_config(s, TAKE_PTR(config));
 }
 
 static bool refuse_closed(const Request *q) {

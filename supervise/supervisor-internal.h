@@ -74,6 +74,7 @@ bool watching_find(Supervisor *s, int watch, Run **ret);
 void watching_deinit(Supervisor *s);
 
 /* supervisor.c */
+void supervisor_take_config(Supervisor *s, Config *config); /* owned from here on, in place of the one before */
 #define SUPERVISOR_DRAIN_DETAIL "shutdown"
 /* From now on none is begun; detail: those that are there are ended as `cancelled` with it, NULL: they live on. */
 void supervisor_drain(Supervisor *s, const char *detail);

@@ -201,11 +201,18 @@ void supervisor_apply_users(Supervisor *s) {
         server_set_bounds(s->server, &bounds);
 }
 
+void supervisor_take_config(Supervisor *s, Config *config) {
+        _cleanup_(config_freep) Config *old = s->config;
+
+        s->config = config;
+        s->record_host.cmdline = config->record_cmdline;
+        supervisor_apply_users(s);
+}
+
 /* The new configuration holds for what is asked from now on; runs keep what they have. */
 static void reload(Supervisor *s) {
         _cleanup_(config_findings_deinit) ConfigFindings findings = { 0 };
         _cleanup_(config_freep) Config *config = NULL;
-        _cleanup_(config_freep) Config *old = NULL;
         int r = config_load(s->options.config_path, s->options.config_system, &config, &findings);
 
         for (size_t i = 0; i < findings.n; i++) {
@@ -218,9 +225,7 @@ static void reload(Supervisor *s) {
                         r < 0 ? strerror(-r) : "see above");
                 return;
         }
-        old = s->config;
-        s->config = TAKE_PTR(config);
-        supervisor_apply_users(s);
+        supervisor_take_config(s, TAKE_PTR(config));
         log_line(LOG_LEVEL_INFO, "the configuration is reloaded; it holds for what is asked from now on");
 }
 
@@ -329,7 +334,9 @@ static int read_host(Supervisor *s) {
 }
 
 static int start_recorder(Supervisor *s, int record_fd) {
+        _cleanup_(freep) char *history = s->config ? config_history_text(s->config) : NULL;
         RecorderOptions options = { .program = s->options.recorder_program,
+                .history = history,
                 .directory = s->options.state_directory,
                 .listen_fd = record_fd,
                 .recorded = on_recorded,
@@ -353,7 +360,10 @@ static int open_all(Supervisor *s, char **ret_error) {
                                          : sentence("can't open the tree", r, &s->tree_error);
                 return r;
         }
-        s->record_host = (RecordHost){ .host = s->host_name, .boot_id = s->boot_id, .tree_path = s->tree.path };
+        s->record_host = (RecordHost){ .host = s->host_name,
+                .boot_id = s->boot_id,
+                .tree_path = s->tree.path,
+                .cmdline = s->config ? s->config->record_cmdline : RECORD_CMDLINE_FULL };
         r = open_sockets(s, &control, &record);
         if (r < 0) {
                 *ret_error = sentence("can't bind the control socket", r, NULL);

@@ -23,7 +23,7 @@
 #define PROGRAM "scidex-recorder"
 
 typedef struct Options {
-        const char *directory;
+        const char *directory, *history;         /* history NULL: as the environment says */
         int supervisor_fd, listen_fd, client_fd; /* -EBADF: not given */
         bool read, done;
 } Options;
@@ -38,10 +38,11 @@ static const char help_text[] =
         "  --supervisor-fd N   socketpair to the supervisor; the recorder ends when that hangs up\n"
         "  --listen-fd M       listening socket on which the record is read\n"
         "  --directory DIR     where the record lies; made if missing (0700)\n"
+        "  --history HISTORY   how much is kept: 30days, 1G, or both \"30days,1G\"\n"
         "  --read              only answer the connected socket --fd N; create and change nothing\n"
         "  --help, --version\n"
         "\n"
-        "Environment: SCIDEX_STORAGE_HISTORY (how much is kept: 30days, 1G, or both \"30days,1G\"),\n"
+        "Environment: SCIDEX_STORAGE_HISTORY (as --history, which wins),\n"
         "SCIDEX_STORAGE_POSTGRES (set: what comes is also queued for shipping).\n"
         "Exit status: 0 done; 1 records could not be stored, or the start failed; 64 usage.\n";
 
@@ -85,6 +86,7 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                 OPTION_LISTEN,
                 OPTION_FD,
                 OPTION_DIRECTORY,
+                OPTION_HISTORY,
                 OPTION_READ,
                 OPTION_HELP,
                 OPTION_VERSION
@@ -94,6 +96,7 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                 { "listen-fd", required_argument, NULL, OPTION_LISTEN },
                 { "fd", required_argument, NULL, OPTION_FD },
                 { "directory", required_argument, NULL, OPTION_DIRECTORY },
+                { "history", required_argument, NULL, OPTION_HISTORY },
                 { "read", no_argument, NULL, OPTION_READ },
                 { "help", no_argument, NULL, OPTION_HELP },
                 { "version", no_argument, NULL, OPTION_VERSION },
@@ -117,6 +120,9 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                 case OPTION_DIRECTORY:
                         ret->directory = optarg;
                         break;
+                case OPTION_HISTORY:
+                        ret->history = optarg;
+                        break;
                 case OPTION_READ:
                         ret->read = true;
                         break;
@@ -133,15 +139,14 @@ static int parse_options(int argc, char *argv[], Options *ret) {
         return r == 0 ? check_options(ret) : r;
 }
 
-static void read_history(uint64_t *ret_usec, uint64_t *ret_bytes) {
-        const char *text = getenv("SCIDEX_STORAGE_HISTORY"), *hint = NULL;
+static void read_history(const Options *options, uint64_t *ret_usec, uint64_t *ret_bytes) {
+        const char *text = options->history ? options->history : getenv("SCIDEX_STORAGE_HISTORY"), *hint = NULL;
 
         *ret_usec = HISTORY_USEC_DEFAULT;
         *ret_bytes = HISTORY_BYTES_DEFAULT;
         if (text && *text && spool_parse_history(text, ret_usec, ret_bytes, &hint) < 0)
-                log_line(LOG_LEVEL_WARNING,
-                        "SCIDEX_STORAGE_HISTORY=%s is not understood, ignoring it (30days,1G holds): %s", text,
-                        hint ? hint : "");
+                log_line(LOG_LEVEL_WARNING, "%s \"%s\" is not understood, ignoring it (30days,1G holds): %s",
+                        options->history ? "--history" : "SCIDEX_STORAGE_HISTORY", text, hint ? hint : "");
 }
 
 static int open_spool(const Options *options, Spool **ret) {
@@ -155,7 +160,7 @@ static int open_spool(const Options *options, Spool **ret) {
         (void)clock_boot_id(boot_id);
         spool.host = host;
         spool.boot_id = boot_id;
-        read_history(&spool.history_usec, &spool.history_bytes);
+        read_history(options, &spool.history_usec, &spool.history_bytes);
         return spool_new(&spool, ret);
 }
 

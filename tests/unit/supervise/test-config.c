@@ -572,6 +572,25 @@ static void history_may_have_both_ends(void **state) {
         }
 }
 
+static void the_recorder_is_told_in_its_words(void **state) {
+        static const struct {
+                uint64_t usec, bytes;
+                const char *text;
+        } cases[] = {
+                { 60 * MIN, GIB, "3600000000us,1048576K" },
+                { UINT64_MAX, 2 * GIB, "infinity,2097152K" },
+                { 1, UINT64_MAX, "infinity,1us" },
+                { UINT64_MAX, UINT64_MAX, "infinity" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Config config = { .history_usec = cases[i].usec, .history_bytes = cases[i].bytes };
+                _cleanup_(freep) char *text = config_history_text(&config);
+
+                assert_string_equal(text, cases[i].text);
+        }
+}
+
 static void an_address_is_of_numbers(void **state) {
         static const char *const good[] = { "0.0.0.0:1", "127.0.0.1:65535", "[::1]:8787", "[::]:80" };
         static const char *const bad[] = { "127.0.0.1", ":80", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x",
@@ -716,6 +735,7 @@ int main(void) {
                 TEST(a_nul_byte_is_no_text),
                 TEST(without_xdg_the_home_is_looked_at),
                 TEST(history_may_have_both_ends),
+                cmocka_unit_test(the_recorder_is_told_in_its_words),
                 TEST(an_address_is_of_numbers),
                 TEST(a_user_has_own_caps_and_for_the_rest_those_of_everybody),
                 TEST(names_that_nobody_has_are_told_and_shut_nobody_in),

@@ -497,11 +497,36 @@ static void bytes_that_are_no_utf8_do_not_lose_the_row(void **state) {
         check_text(row, "comm", "\\xff\\xfe");
 }
 
+static void of_a_command_line_as_much_is_kept_as_the_admin_wants(void **state) {
+        static const struct {
+                RecordCmdline how;
+                const char *cmdline;
+        } cases[] = { { RECORD_CMDLINE_FULL, "python3 fit.py" }, { RECORD_CMDLINE_ARGV0, "python3" },
+                { RECORD_CMDLINE_NO, NULL } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                RecordHost kept = host;
+                _cleanup_(run_freep) Run *run = full_run();
+                _cleanup_(json_decrefp) json_t *o = NULL;
+
+                kept.cmdline = cases[i].how;
+                o = record_run(&kept, run, BOOT);
+                if (cases[i].cmdline) {
+                        assert_string_equal(json_string_value(json_object_get(o, "cmdline")), cases[i].cmdline);
+                        assert_int_equal(json_integer_value(json_object_get(o, "cmdline_length")), 14);
+                } else {
+                        assert_true(json_is_null(json_object_get(o, "cmdline")));
+                        assert_true(json_is_null(json_object_get(o, "cmdline_length")));
+                }
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_run_has_the_members_of_the_protocol_and_no_others),
                 cmocka_unit_test(an_event_has_the_members_of_the_protocol_and_no_others),
                 cmocka_unit_test(what_was_asked_stands_in_the_row),
+                cmocka_unit_test(of_a_command_line_as_much_is_kept_as_the_admin_wants),
                 cmocka_unit_test(every_figure_of_the_kernel_stands_under_its_name),
                 cmocka_unit_test(what_is_not_known_is_null),
                 cmocka_unit_test(no_limit_is_null),
