@@ -11,12 +11,13 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "supervise/handover.h"
 #include <string.h>
 #include <sys/xattr.h>
 
 #define XATTR_RUN  "user.scidex.run"
 #define XATTR_MAIN "user.scidex.main"
-#define XATTR_KILL "user.scidex.kill"
+#define XATTR_KILL HANDOVER_MARKER
 #define XATTR_END  "user.scidex.end"
 
 static int save(const Run *run, const char *name, json_t *object) {

@@ -172,8 +172,8 @@ void ending_begin(Supervisor *s, Run *run, uint64_t now_usec) {
                         d.action == ACTION_KERNEL ? "killed by the kernel" : "ended with its outer run");
         }
         run->phase = PHASE_ENDING;
-        run->ended_usec = now_usec;
-        run->ended_at = clock_realtime_usec();
+        run->ended_usec = run->left_usec ? run->left_usec : now_usec;
+        run->ended_at = run->left_at ? run->left_at : clock_realtime_usec();
         run->kill.empty_at = run_has_kill(run) ? run->ended_at : 0;
         run->next_retry_usec = USEC_INFINITY;
         run->n_retries = 0;

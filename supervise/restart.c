@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
+#include "supervise/left.h"
 #include "supervise/story.h"
 #include "supervise/supervisor-internal.h"
 #include "supervise/watch.h"
@@ -84,6 +85,9 @@ static int adopt_one(int parent_fd, const char *name, void *userdata) {
         (void)life_add(s, run);
         adopt_main(s, run);
         life_watch_launcher(s, run);
+        if (left_take(s->left_fd, run))
+                log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id,
+                        "ended without a supervisor; its launcher has left the status");
         if (run->phase == PHASE_GRACE && run->kill.term_at == 0)
                 (void)enforce_term(run, clock_realtime_usec(), clock_boottime_usec());
         story_tell(
@@ -202,6 +206,7 @@ static void adopt_handovers(Supervisor *s) {
 void restart_forget_handover(Supervisor *s, const char *run_id) {
         _cleanup_(freep) char *path = text_printf("%s/left/%s.json", s->options.state_directory, run_id);
 
+        left_forget(s->left_fd, run_id);
         if (path && s->has_handovers)
                 (void)unlink(path);
 }
@@ -214,10 +219,12 @@ static void send_row(const char *run_id, json_t *row, void *userdata) {
 
 static void tell_alive(Supervisor *s) {
         _cleanup_(json_decrefp) json_t *ids = json_array(), *body = NULL;
+        size_t n = 0;
         Run *run;
 
-        LIST_FOREACH(run, &s->runs, link)
-        (void)json_array_append_new(ids, json_string(run->id.text));
+        /* Those that are not named are closed as lost for the second until their own rows come. */
+        for (run = LIST_FIRST(&s->runs); run && n < ALIVE_IDS_MAX; run = LIST_NEXT(run, link), n++)
+                (void)json_array_append_new(ids, json_string(run->id.text));
         body = json_pack("{s:O, s:s}", "run_ids", ids, "boot_id", s->boot_id);
         (void)recorder_send(s->recorder, "alive", NULL, TAKE_PTR(body), "");
 }
@@ -229,7 +236,8 @@ int restart_adopt(Supervisor *s) {
 
         if (s->tree.kind != TREE_NONE)
                 r = tree_each_group(s->tree.fd, adopt_one, &top);
-        adopt_handovers(s);
+        if (!s->config->system) /* there the directory is the recorder's, and launchers write to left_open()'s */
+                adopt_handovers(s);
         s->has_handovers = s->n_runs > 0;
         rows_each(&s->rows, send_row, s); /* of runs whose groups are gone, or that will be sent once more */
         tell_alive(s);

@@ -79,6 +79,8 @@ struct Run {
 
         uint64_t launched_at, launched_usec, deadline_usec; /* realtime; BOOTTIME */
         uint64_t ended_at, ended_usec;
+        uint64_t left_at,
+                left_usec; /* when its launcher saw the end while there was no supervisor, 0: it did not say */
 
         pid_t launcher_pid;
         uint64_t launcher_start_ticks;
@@ -124,7 +126,7 @@ struct Run {
         bool replied;
         bool announced;          /* its row in watchdog_processes is sent */
         bool row_sent, row_lost; /* tried; the recorder's queue could not take it */
-        uint64_t reply_by_usec; /* BOOTTIME: the launcher is told then even if the record is not written */
+        uint64_t reply_by_usec;  /* BOOTTIME: the launcher is told then even if the record is not written */
 };
 
 /* A fresh run. 0 or -ENOMEM. The request is taken over. */

@@ -22,6 +22,7 @@ struct Supervisor {
         Server *server;     /* owned */
         Recorder *recorder; /* owned */
         Rows rows;
+        int left_fd; /* owned; left.h, -EBADF: not the system's supervisor */
         GroupEvents events;
         sd_event_source *inotify, *tick, *idle; /* owned */
         uint64_t tick_usec;                     /* BOOTTIME the tick is armed for */

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "control/client.h"
+#include "supervise/left.h"
 #include "supervise/supervisor-internal.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -369,6 +370,8 @@ static int open_all(Supervisor *s, char **ret_error) {
                 *ret_error = sentence("can't bind the control socket", r, NULL);
                 return r;
         }
+        if (s->config->system)
+                s->left_fd = left_open(s->options.socket_path, s->config->group);
         (void)rows_open(s->options.socket_path, &s->rows); /* without, a crash in a bad moment loses a row */
         r = start_recorder(s, record);
         if (r == 0)
@@ -392,6 +395,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
                 .tick_usec = USEC_INFINITY,
                 .events.fd = -EBADF,
                 .tree.fd = -EBADF,
+                .left_fd = -EBADF,
                 .rows = ROWS_NONE };
         LIST_INIT(&s->runs);
         LIST_INIT(&s->sessions);
@@ -450,6 +454,7 @@ void supervisor_free(Supervisor *s) {
                 recorder_free(s->recorder);
         watching_deinit(s);
         rows_deinit(&s->rows);
+        (void)close_fd(s->left_fd);
         sd_event_source_disable_unref(s->inotify);
         sd_event_source_disable_unref(s->tick);
         sd_event_source_disable_unref(s->idle);

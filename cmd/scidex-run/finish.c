@@ -69,17 +69,42 @@ static int write_handover(const Launch *l, const Usage *usage, const char *event
                 .killed_at = l->backstop_at,
                 .memory_peak_bytes = usage->memory_peak_bytes,
                 .own_oom = usage->oom,
-                .local_oom_kill = usage->oom_kill_local };
+                .local_oom_kill = usage->oom_kill_local,
+                .backstop = l->backstop };
         int r = clock_boot_id(boot_id);
 
-        if (r == 0)
+        if (r == 0 && l->connection.is_private)
                 r = client_state_directory(&directory);
         if (r == 0)
-                r = handover_write(directory, &handover);
+                r = l->connection.is_private ? handover_write(directory, &handover)
+                                             : handover_write_system(l->connection.path, &handover);
         if (r < 0)
                 run_say("warning: no supervisor came back and the end of this run can't be left for the next one: %s",
                         strerror(-r));
         return r;
+}
+
+/* The kill that a supervisor had begun before it went; what it was for stands in the group. */
+static json_t *read_marker(const Launch *l) {
+        _cleanup_(freep) char *text = NULL;
+        json_t *o = NULL;
+
+        if (l->group_fd < 0 || xattr_read(l->group_fd, HANDOVER_MARKER, &text) < 0)
+                return NULL;
+        (void)json_parse(text, strlen(text), &o);
+        return o;
+}
+
+/* Verdict and, if there was a kill, its event id: a new one unless the supervisor had made it already. */
+static void decide_by_marker(Launch *l, Ending *ending, Uuid *ret_event_id) {
+        const char *reason, *id;
+
+        l->marker = read_marker(l);
+        if (json_get_text(l->marker, "reason", &reason) < 0 || json_get_text(l->marker, "event_id", &id) < 0 ||
+                verdict_from_string(reason) < 0 || !uuid_valid(id))
+                return;
+        ending->reason = verdict_from_string(reason);
+        memcpy(ret_event_id->text, id, UUID_TEXT_MAX);
 }
 
 void launch_decide_alone(Launch *l) {
@@ -98,17 +123,20 @@ void launch_decide_alone(Launch *l) {
                 .own_oom = known(usage.oom),
                 .local_oom_kill = known(usage.oom_kill_local),
                 .max_events = known(usage.max_events) };
+        if (!l->backstop)
+                decide_by_marker(l, &ending, &event_id);
         l->verdict = decide_verdict(&ending, &l->detail);
         if (l->backstop)
                 l->detail = "backstop";
-        if (l->backstop || l->verdict == VERDICT_MEMORY || l->verdict == VERDICT_HOST_OOM)
+        else if (event_id.text[0] && ending.reason == l->verdict)
+                (void)json_get_text(l->marker, "detail", &l->detail);
+        if (!event_id.text[0] && (l->backstop || l->verdict == VERDICT_MEMORY || l->verdict == VERDICT_HOST_OOM))
                 event_id = uuid_new(clock_realtime_usec());
         if (!l->backstop)
                 l->backstop_at = l->ended_at;
         l->run = own_account(l, &usage);
-        /* By the handover, when the next one starts; the system's supervisor does not read ours. */
-        l->recorded =
-                write_handover(l, &usage, event_id.text[0] ? event_id.text : NULL) == 0 && l->connection.is_private;
+        /* By the handover, when the next one starts. */
+        l->recorded = write_handover(l, &usage, event_id.text[0] ? event_id.text : NULL) == 0;
 }
 
 static double number_of(const json_t *o, const char *key) {

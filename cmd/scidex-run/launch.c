@@ -241,6 +241,7 @@ void launch_deinit(Launch *l) {
                 free(*e);
         free(l->environment);
         free(l->run_id);
+        json_decref(l->marker);
         json_decref(l->killed);
         json_decref(l->run);
         json_decref(l->event);

@@ -26,6 +26,7 @@ typedef struct Launch {
         bool main_reaped;
         bool exit_untold; /* the supervisor is still to be told: after tell_after_usec (BOOTTIME) */
         uint64_t tell_after_usec;
+        json_t *marker;  /* owned; the kill that a supervisor had begun, read when none came back; NULL */
         json_t *killed;  /* owned; who was found dead by SIGKILL, NULL: nobody */
         size_t n_killed; /* true count */
         int wait_status, exec_errno;
