@@ -21,16 +21,30 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 
-#define PROC_TEXT_MAX_BYTES ((size_t)64 * 1024)  /* stat, status, smaps_rollup: a few KiB */
-#define CGROUP_MAX_BYTES    ((size_t)256 * 1024) /* one PATH_MAX per v1 hierarchy, at most a few dozen of them */
+#define PROC_TEXT_MAX_BYTES ((size_t)64 * 1024) /* stat, status, smaps_rollup: a few KiB */
+#define CHILDREN_MAX_BYTES \
+        ((size_t)4 * 1024 * 1024)             /* 7 digits for each of PID_MAX_LIMIT would be 32 MiB: more is refused */
+#define CGROUP_MAX_BYTES ((size_t)256 * 1024) /* one PATH_MAX per v1 hierarchy, at most a few dozen of them */
 #define ARGUMENTS_MAX_BYTES                                                                       \
         ((size_t)8 * 1024 * 1024) /* the kernel stops at 6 MiB of argv and environment, execve(2) \
                                    */
 #define STAT_START_TIME_FIELD 22
 #define STAT_FLAGS_FIELD      9
+#define STAT_EXIT_FIELD       52
 #define KERNEL_PF_EXITING     0x4 /* include/linux/sched.h */
+#define KERNEL_PF_KTHREAD     0x00200000
+
+/* include/uapi/linux/pidfd.h of 6.15; older headers lack it. */
+typedef struct PidfdInfo {
+        uint64_t mask, cgroup_id;
+        uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+        int32_t exit_code;
+} PidfdInfo;
+#define PIDFD_INFO_MASK_EXIT (UINT64_C(1) << 3)
+#define PIDFD_IOCTL_GET_INFO _IOWR(0xFF, 11, PidfdInfo)
 
 int pidfd_open_pid(pid_t pid) {
         int fd = pidfd_open(pid, 0);
@@ -144,6 +158,22 @@ int process_parse_stat(const char *text, ProcessIdentity *ret) {
         ret->parent = (pid_t)parent;
         ret->start_ticks = start;
         ret->exiting = (flags & KERNEL_PF_EXITING) != 0;
+        ret->kernel = (flags & KERNEL_PF_KTHREAD) != 0;
+        return 0;
+}
+
+int process_parse_exit_status(const char *text, int *ret_status) {
+        const char *p = strrchr(text, ')');
+        uint64_t status;
+
+        if (!p++)
+                return -EINVAL;
+        for (int field = 3; field < STAT_EXIT_FIELD; field++)
+                if (next_word(&p) < 0)
+                        return -EINVAL;
+        if (next_u64(&p, &status) < 0 || status > 0xffff)
+                return -EINVAL;
+        *ret_status = (int)status;
         return 0;
 }
 
@@ -218,6 +248,81 @@ bool process_is_exiting(pid_t pid) {
                 process_parse_stat(text, &process) < 0)
                 return true;
         return process.exiting || process.state == 'Z' || process.state == 'X';
+}
+
+static int exit_status_of_pidfd(int pidfd, int *ret_status) {
+        PidfdInfo info = { .mask = PIDFD_INFO_MASK_EXIT };
+
+        if (ioctl(pidfd, PIDFD_IOCTL_GET_INFO, &info) < 0 || !(info.mask & PIDFD_INFO_MASK_EXIT))
+                return -ENODATA;
+        *ret_status = info.exit_code;
+        return 0;
+}
+
+/* Nobody but the owner and root is told: for others the field is 0, which would read as a success. */
+static bool may_know_exit(int dir) {
+        _cleanup_(freep) char *status = NULL;
+        ProcessIdentity process;
+
+        if (geteuid() == 0)
+                return true;
+        return process_read(dir, "status", PROC_TEXT_MAX_BYTES, &status, NULL) == 0 &&
+                process_parse_status(status, &process) == 0 && process.uid_real == geteuid() &&
+                process.uid_effective == geteuid() && process.uid_saved == geteuid();
+}
+
+static int exit_status_of_zombie(pid_t pid, uint64_t start_ticks, int *ret_status) {
+        _cleanup_(close_fdp) int dir = process_open(pid);
+        _cleanup_(freep) char *stat = NULL;
+        ProcessIdentity process;
+
+        if (dir < 0 || process_read(dir, "stat", PROC_TEXT_MAX_BYTES, &stat, NULL) < 0 ||
+                process_parse_stat(stat, &process) < 0 || process.start_ticks != start_ticks)
+                return -ENODATA;
+        if (process.state != 'Z' && process.state != 'X')
+                return -EAGAIN;
+        return may_know_exit(dir) ? process_parse_exit_status(stat, ret_status) : -ENODATA;
+}
+
+int process_exit_status(pid_t pid, uint64_t start_ticks, int pidfd, int *ret_status) {
+        int r = exit_status_of_zombie(pid, start_ticks, ret_status);
+
+        return r == 0 || r == -EAGAIN ? r : exit_status_of_pidfd(pidfd, ret_status);
+}
+
+/* The text of one thread's `children`. */
+static int each_in_list(const char *text, ProcessChildFunc func, void *userdata) {
+        uint64_t child;
+        int r = 0;
+
+        while (r == 0 && next_u64(&text, &child) == 0)
+                r = child <= INT_MAX ? func((pid_t)child, userdata) : -EINVAL;
+        return r;
+}
+
+static int each_child_of_thread(int tasks, const char *thread, ProcessChildFunc func, void *userdata) {
+        _cleanup_(freep) char *name = text_printf("%s/children", thread), *text = NULL;
+        int r = name ? file_read_at(tasks, name, CHILDREN_MAX_BYTES, &text, NULL) : -ENOMEM;
+
+        if (r == -ENOENT) /* the thread is gone, or this kernel has no such file */
+                return faccessat(tasks, thread, F_OK, 0) == 0 ? -EOPNOTSUPP : 0;
+        if (r < 0)
+                return r == -ESRCH ? 0 : r;
+        return each_in_list(text, func, userdata);
+}
+
+int process_each_child(pid_t pid, ProcessChildFunc func, void *userdata) {
+        _cleanup_(freep) char *path = text_printf("/proc/%d/task", (int)pid);
+        _cleanup_(closedirp) DIR *tasks = path ? opendir(path) : NULL;
+        struct dirent *entry;
+        int r = 0;
+
+        if (!tasks)
+                return !path ? -ENOMEM : errno == ENOENT ? -ESRCH : -errno;
+        while (r == 0 && (entry = readdir(tasks)))
+                if (entry->d_name[0] != '.')
+                        r = each_child_of_thread(dirfd(tasks), entry->d_name, func, userdata);
+        return r;
 }
 
 int process_comm(pid_t pid, char ret_comm[static 16]) {

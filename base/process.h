@@ -22,6 +22,7 @@ typedef struct ProcessIdentity {
         char state;   /* R S D T Z X … */
         bool nested;  /* NSpid: in a pid namespace below ours, where it and its children have other numbers */
         bool exiting; /* PF_EXITING: on its way out, also before it is a zombie */
+        bool kernel;  /* PF_KTHREAD: a thread of the kernel's own */
 } ProcessIdentity;
 
 /* From /proc/PID/stat and status. 0 or -ESRCH, -errno. */
@@ -29,6 +30,18 @@ int process_identity(pid_t pid, ProcessIdentity *ret);
 
 /* Whether it has ended or is ending: state Z or X, PF_EXITING, or gone. */
 bool process_is_exiting(pid_t pid);
+
+/*
+ * The wait status of a process that has ended and is no child of ours: of a zombie /proc/PID/stat has it, of one that
+ * its parent has collected already the pidfd, from Linux 6.15 on (PIDFD_INFO_EXIT). 0; -ENODATA when nobody tells any
+ * more, or not to us; -EAGAIN while it lives.
+ */
+int process_exit_status(pid_t pid, uint64_t start_ticks, int pidfd, int *ret_status);
+
+/* Calls func for each child of each thread of pid, as /proc/PID/task/TID/children lists them (it may miss some that are
+ * forked meanwhile). A non-zero return of func ends it and is returned. 0, -ESRCH, -EOPNOTSUPP: a kernel without. */
+typedef int (*ProcessChildFunc)(pid_t child, void *userdata);
+int process_each_child(pid_t pid, ProcessChildFunc func, void *userdata);
 
 /* The comm, at most 15 bytes + NUL (TASK_COMM_LEN). 0 or -ESRCH. */
 int process_comm(pid_t pid, char ret_comm[static 16]);
@@ -56,6 +69,8 @@ int process_cgroup(pid_t pid, char **ret_path);
 
 /* /proc/PID/stat: fills pid, parent, state, start_ticks. The name may hold blanks, parentheses and newlines. */
 int process_parse_stat(const char *text, ProcessIdentity *ret);
+/* Its last field, the wait status: 0 in the text of a process that lives, and where it is not for us. -EINVAL. */
+int process_parse_exit_status(const char *text, int *ret_status);
 /* The "Uid:" and "NSpid:" lines of /proc/PID/status: fills the uids and nested. */
 int process_parse_status(const char *text, ProcessIdentity *ret);
 /* "Key:   123 kB" of status and smaps_rollup, in bytes. -ENOENT without that line. */
