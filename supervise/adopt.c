@@ -31,12 +31,14 @@ int adopt_save(const Run *run, const char *boot_id) {
         if (!run_is_grouped(run))
                 return -EOPNOTSUPP;
         return save(run, XATTR_RUN,
-                json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:b, s:b, s:b, s:b}", "v", 1, "run_id",
-                        run->id.text, "boot_id", boot_id, "request", request_to_json(&run->request), "launched_at",
-                        (json_int_t)run->launched_at, "launched_usec", (json_int_t)run->launched_usec, "uid",
-                        (json_int_t)run->uid, "launcher_pid", (int)run->launcher_pid, "launcher_start_ticks",
+                json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:o}", "v",
+                        1, "run_id", run->id.text, "boot_id", boot_id, "request", request_to_json(&run->request),
+                        "launched_at", (json_int_t)run->launched_at, "launched_usec", (json_int_t)run->launched_usec,
+                        "uid", (json_int_t)run->uid, "launcher_pid", (int)run->launcher_pid, "launcher_start_ticks",
                         (json_int_t)run->launcher_start_ticks, "sampled", run->enforcement == ENFORCEMENT_SAMPLED,
-                        "kept_memory", run->kept.memory, "kept_swap", run->kept.swap, "kept_pids", run->kept.pids));
+                        "kept_memory", run->kept.memory, "kept_swap", run->kept.swap, "kept_pids", run->kept.pids,
+                        "registered", run->registered, "letting_go", run->letting_go, "registered_by",
+                        (json_int_t)run->registered_by, "origin", json_from_text(run->origin)));
 }
 
 int adopt_save_main(const Run *run) {
@@ -101,6 +103,16 @@ static bool truth(const json_t *object, const char *key) {
         return json_is_true(json_object_get(object, key));
 }
 
+static void load_registered(const json_t *o, Run *run) {
+        const char *origin;
+
+        run->registered = truth(o, "registered");
+        run->letting_go = truth(o, "letting_go");
+        run->registered_by = (uid_t)number(o, "registered_by");
+        if (json_get_text(o, "origin", &origin) == 0)
+                run->origin = strdup(origin);
+}
+
 static int load_run(const json_t *o, const char *boot_id, Run **ret) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
         _cleanup_(request_deinit) RunRequest request = { 0 };
@@ -118,6 +130,7 @@ static int load_run(const json_t *o, const char *boot_id, Run **ret) {
         (*ret)->launcher_pid = (pid_t)number(o, "launcher_pid");
         (*ret)->launcher_start_ticks = number(o, "launcher_start_ticks");
         (*ret)->enforcement = truth(o, "sampled") ? ENFORCEMENT_SAMPLED : ENFORCEMENT_KERNEL;
+        load_registered(o, *ret);
         (*ret)->kept = (LimitsKept){ .memory = truth(o, "kept_memory"),
                 .swap = truth(o, "kept_swap"),
                 .pids = truth(o, "kept_pids"),

@@ -140,6 +140,10 @@ Verdict decide_verdict(const Ending *e, const char **ret_detail) {
                 *ret_detail = "the command could not be started";
                 return VERDICT_FAILED;
         }
+        if (!e->status_known && e->registered) {
+                *ret_detail = "registered: only its parent knows the exit status";
+                return VERDICT_LOST;
+        }
         if (!e->status_known) {
                 *ret_detail = "the launcher is gone, nobody collected the exit status";
                 return VERDICT_ORPHANED;

@@ -80,6 +80,7 @@ typedef struct Ending {
         int forwarded;   /* last signal that came through scidex-run, 0 none */
         uint64_t own_oom, local_oom_kill, max_events;
         bool launcher_gone;
+        bool registered; /* it ran before: nobody whom we know collects its status */
 } Ending;
 
 /* *ret_detail: static text or NULL. */

@@ -34,7 +34,7 @@ void ending_remove(Supervisor *s, Run *run) {
 
 /* Whether the exit status is still to be hoped for: the launcher is there and has not told it. */
 bool ending_status_is_due(const Run *run, uint64_t now_usec) {
-        if (run->status_known || run->exec_errno != 0 || run->launcher_gone)
+        if (run->status_known || run->exec_errno != 0 || run->launcher_gone || run->registered)
                 return false;
         return !run_has_kill(run) || run->kill.reason == VERDICT_ORPHAN ||
                 now_usec < usec_add(run->ended_usec, LIFE_STATUS_WAIT_USEC);

@@ -184,6 +184,8 @@ static int on_main(sd_event_source *source, int fd, uint32_t revents, void *user
 
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         run->main_exited = true;
+        if (run->registered) /* no child of anybody who would tell us; a zombie can be asked, if its parent is slow */
+                run->status_known = process_exit_status(run->pid, run->start_ticks, run->pidfd, &run->wait_status) == 0;
         life_look(run->supervisor, run);
         return 0;
 }
@@ -214,6 +216,8 @@ static int on_launcher(sd_event_source *source, int fd, uint32_t revents, void *
 }
 
 void life_watch_launcher(Supervisor *s, Run *run) {
+        if (run->registered)
+                return; /* it has none, and is not orphaned for that */
         run->launcher_pidfd = close_fd(run->launcher_pidfd);
         run->launcher_pidfd = pidfd_open_pid(run->launcher_pid);
         if (run->launcher_pidfd == -ESRCH || !adopt_process_lives(run->launcher_pid, run->launcher_start_ticks))

@@ -142,7 +142,8 @@ static int record_usage(json_t *o, const Usage *u) {
 static int record_means(json_t *o, const Run *run) {
         return set_text(o, "enforcement", run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel") ||
                 set_text(o, "containment", run_is_grouped(run) ? "group" : "descendants") ||
-                set(o, "not_enforced", record_not_enforced(run));
+                set(o, "not_enforced", record_not_enforced(run)) ||
+                (run->registered && set(o, "registered", json_true()));
 }
 
 char *record_group_path(const RecordHost *host, const Run *run) {

@@ -15,6 +15,8 @@
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
 #include "supervise/left.h"
+#include "supervise/life.h"
+#include "supervise/registered.h"
 #include "supervise/story.h"
 #include "supervise/supervisor-internal.h"
 #include "supervise/watch.h"
@@ -43,6 +45,21 @@ static void adopt_main(Supervisor *s, Run *run) {
         if (run->pid != 0)
                 life_main_is(s, run, pidfd);
         run->phase = phase;
+}
+
+/* What another supervisor has begun with it: to take it in, or to let it go. */
+static void adopt_registered(Supervisor *s, Run *run) {
+        size_t moved;
+
+        if (run->pid == 0) /* taken in, but not noted: nobody was told */
+                run->letting_go = true;
+        if (!run->letting_go) {
+                (void)registered_sweep(s, run, &moved);
+        } else if (run->phase <= PHASE_RUNNING && run->n_inner == 0 && registered_release(s, run) >= 0) {
+                run->verdict = VERDICT_LOST;
+                run->verdict_detail = "unregistered";
+                ending_begin(s, run, clock_boottime_usec());
+        }
 }
 
 static bool remove_unfinished(int parent_fd, const char *name) {
@@ -93,7 +110,10 @@ static int adopt_one(int parent_fd, const char *name, void *userdata) {
         story_tell(
                 STORY_ADOPTION, LOG_LEVEL_INFO, run, "adopted%s", run->launcher_gone ? ", its launcher is gone" : "");
         inner.outer = run;
-        return tree_each_group(run->group.fd, adopt_one, &inner);
+        r = tree_each_group(run->group.fd, adopt_one, &inner);
+        if (run->registered)
+                adopt_registered(s, run);
+        return r;
 }
 
 static uint64_t number(const json_t *o, const char *key) {

@@ -57,6 +57,7 @@ void run_free(Run *run) {
         free(run->end_detail);
         free(run->cancel_detail);
         free(run->outer_detail);
+        free(run->origin);
         timeline_deinit(&run->timeline);
         group_deinit(&run->group);
         request_deinit(&run->request);
@@ -136,6 +137,7 @@ Ending run_ending(const Run *run) {
                 .own_oom = since(run->usage.oom, run->ground.oom),
                 .local_oom_kill = since(run->usage.oom_kill_local, run->ground.oom_kill_local),
                 .max_events = since(run->usage.max_events, run->ground.max_events),
+                .registered = run->registered,
                 .launcher_gone = run->launcher_gone,
         };
 }

@@ -88,6 +88,11 @@ struct Run {
         sd_event_source *launcher_source; /* owned */
         void *client;                     /* borrowed; the launcher's connection, NULL */
 
+        /* Of one that ran before it was registered. It has no launcher. */
+        bool registered, letting_go;
+        uid_t registered_by;
+        char *origin; /* owned; the cgroup it came from, as /proc/PID/cgroup had it */
+
         pid_t pid;
         uint64_t start_ticks;
         int pidfd;                    /* owned; of the main process, -EBADF before it is reported */

@@ -26,7 +26,7 @@ static int append_text(json_t *list, char *text) {
         return r;
 }
 
-static json_t *run_warnings(const Supervisor *s, const Run *run) {
+json_t *serve_warnings(const Supervisor *s, const Run *run) {
         _cleanup_(json_decrefp) json_t *missing = record_not_enforced(run);
         json_t *list = json_array(), *name, *storage = recorder_storage(s->recorder);
         const char *state = NULL, *detail = NULL;
@@ -64,7 +64,7 @@ static int answer_start(const Request *q, const Run *run) {
                 json_object_set_new(reply, "enforcement",
                         json_string(run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel")) < 0 ||
                 json_object_set_new(reply, "environment", environment_of_run(run, path)) < 0 ||
-                json_object_set_new(reply, "warnings", run_warnings(q->s, run)) < 0)
+                json_object_set_new(reply, "warnings", serve_warnings(q->s, run)) < 0)
                 return -ENOMEM;
         if (run_is_grouped(run)) {
                 kill_fd = group_open_kill_fd(&run->group);
@@ -89,8 +89,7 @@ static int create_group(Run *run, int parent) {
         return r == -EEXIST ? group_create(parent, run->id.text, &run->group) : r;
 }
 
-/* Makes the group and sets its limits. 0, or -errno with *ret_what the step that failed. */
-static int make_group(Supervisor *s, Run *run, const char **ret_what) {
+int serve_make_group(Supervisor *s, Run *run, const char **ret_what) {
         Limits limits = request_limits(&run->request);
         int r, parent = s->tree.fd;
 
@@ -183,7 +182,7 @@ void serve_launch(const Request *q) {
         run->launcher_pid = launcher.pid;
         run->launcher_start_ticks = launcher.start_ticks;
         run->outer = outer;
-        r = make_group(q->s, run, &what);
+        r = serve_make_group(q->s, run, &what);
         if (r < 0)
                 return serve_refuse(q, "failed", what, strerror(-r), "See `scidexctl doctor`.");
         if (run->kept.memory || (run_is_grouped(run) && run->request.memory_bytes == UINT64_MAX))

@@ -117,8 +117,7 @@ static json_t *select_runs(const Request *q, const char *selector) {
         return ids;
 }
 
-/* The one run that is named, or NULL and the refusal is sent. */
-static Run *select_one(const Request *q) {
+Run *serve_select_one(const Request *q) {
         _cleanup_(json_decrefp) json_t *ids = NULL, *error = NULL;
         const char *selector;
 
@@ -154,7 +153,7 @@ static void handle_kill(const Request *q) {
                         json_array_size(ids) ? restart_find(q->s, json_string_value(json_array_get(ids, 0))) : NULL;
 
                 if (!first || !first->request.analysis_id || strcmp(first->request.analysis_id, selector) != 0) {
-                        (void)select_one(q);
+                        (void)serve_select_one(q);
                         return;
                 }
         }
@@ -188,7 +187,7 @@ static bool row_fits(json_t *row) {
 }
 
 static void handle_show(const Request *q) {
-        Run *run = select_one(q);
+        Run *run = serve_select_one(q);
         _cleanup_(json_decrefp) json_t *reply = NULL, *object = NULL;
 
         if (!run)
@@ -203,7 +202,7 @@ static void handle_show(const Request *q) {
 }
 
 static void handle_wait(const Request *q) {
-        Run *run = select_one(q);
+        Run *run = serve_select_one(q);
 
         if (run)
                 q->session->waits_for = run->id;
@@ -311,6 +310,9 @@ static const struct {
         { "list", handle_list },
         { "show", handle_show },
         { "kill", handle_kill },
+        { "set", serve_set },
+        { "register", serve_register },
+        { "unregister", serve_unregister },
         { "wait", handle_wait },
         { "status", handle_status },
         { "drain", serve_drain },

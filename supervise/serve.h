@@ -16,6 +16,11 @@ void serve_answer(const Request *q, json_t *reply);
 void serve_refuse(const Request *q, const char *code, const char *message, const char *detail, const char *hint);
 /* Whether the sender of the packet may see and end this run. */
 bool serve_peer_may(const Request *q, const Run *run);
+/* The one live run that member `run` names, among those that the caller may see; NULL: the refusal is sent. */
+Run *serve_select_one(const Request *q);
+/* Whether the caller, who may see the run, may also lift its limits: not the owner of what root has registered. Else
+ * the refusal is sent. */
+bool serve_may_change(const Request *q, const Run *run);
 /* The innermost run that pid lies within, by its cgroup; NULL: none. */
 Run *serve_run_around(Supervisor *s, pid_t pid);
 
@@ -32,6 +37,11 @@ bool serve_admit_change(const Request *q, const Run *run, const RunRequest *afte
  * is known but its pid, no pidfd; -EPERM no child of the launcher; -EINVAL no pid; -errno can't be told now.
  */
 int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd);
+/* Makes the run's group and sets its limits. 0, also where none can be made; -errno with *ret_what the step that
+ * failed. */
+int serve_make_group(Supervisor *s, Run *run, const char **ret_what);
+/* What a launcher, or who registers, is to be told of what can't be kept. */
+json_t *serve_warnings(const Supervisor *s, const Run *run);
 
 void serve_launch(const Request *q);
 void serve_started(const Request *q);
@@ -42,3 +52,6 @@ void serve_attach(const Request *q);
 
 void serve_drain(const Request *q);
 void serve_once(const Request *q);
+void serve_set(const Request *q);
+void serve_register(const Request *q);
+void serve_unregister(const Request *q);

@@ -130,6 +130,8 @@ static void read_connection(Launch *l) {
         (void)json_get_text(json_object_get(message.body, "error"), "code", &code);
         if (strcmp(re, "exited") == 0 && json_is_object(json_object_get(message.body, "run"))) {
                 launch_take_end(l, message.body);
+        } else if (strcmp(re, "changed") == 0) {
+                launch_take_limits(l, message.body);
         } else if (strcmp(re, "attach") == 0 && strcmp(code, "gone") == 0) {
                 if (l->main_reaped)
                         ask_record(l);

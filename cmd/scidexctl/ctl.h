@@ -18,13 +18,16 @@ typedef enum CtlStatus {
 /* Everything points into argv. */
 typedef struct Options {
         bool json, help, version, no_colour, all;
-        const char *socket;   /* --socket: ask this one only */
-        const char *analysis; /* --analysis */
-        const char *verdict;  /* --verdict, --reason */
-        const char *run;      /* --run */
-        const char *since;    /* --since, as typed */
-        uint64_t limit;       /* --limit, 0 when not given */
-        char **arguments;     /* owned; what follows the verb */
+        const char *socket;                   /* --socket: ask this one only */
+        const char *analysis;                 /* --analysis */
+        const char *verdict;                  /* --verdict, --reason */
+        const char *run;                      /* --run */
+        const char *since;                    /* --since, as typed */
+        uint64_t limit;                       /* --limit, 0 when not given */
+        const char *timeout, *memory, *grace; /* as typed */
+        const char *analysis_id;              /* --analysis-id */
+        json_t *labels;                       /* owned; --label, NULL: none */
+        char **arguments;                     /* owned; what follows the verb */
         size_t n_arguments;
         const struct Verb *verb; /* NULL when none was given */
 } Options;
@@ -37,6 +40,9 @@ enum {
         OPTION_REASON = 1 << 4,
         OPTION_RUN = 1 << 5,
         OPTION_SINCE = 1 << 6,
+        OPTION_LIMITS = 1 << 7,      /* --timeout, --memory, --grace */
+        OPTION_ANALYSIS_ID = 1 << 8, /* of what is registered */
+        OPTION_LABEL = 1 << 9,
 };
 
 typedef struct Verb {
@@ -76,6 +82,9 @@ int verb_list(const Options *options, const Terminal *terminal);
 int verb_show(const Options *options, const Terminal *terminal);
 int verb_why(const Options *options, const Terminal *terminal);
 int verb_kill(const Options *options, const Terminal *terminal);
+int verb_set(const Options *options, const Terminal *terminal);
+int verb_register(const Options *options, const Terminal *terminal);
+int verb_unregister(const Options *options, const Terminal *terminal);
 int verb_events(const Options *options, const Terminal *terminal);
 int verb_history(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);

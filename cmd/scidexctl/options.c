@@ -14,7 +14,7 @@ typedef struct OptionEntry {
         const char *name;
         const char *value; /* what stands for the value in the help, NULL: a switch */
         unsigned verbs;    /* OPTION_*, 0: global */
-        size_t offset;     /* of a bool or a const char * in Options; --limit is parsed by itself */
+        size_t offset;     /* of a bool or a const char * in Options; --limit and --label are parsed by themselves */
         const char *summary;
 } OptionEntry;
 
@@ -32,6 +32,11 @@ static const OptionEntry entries[] = {
         { "--verdict", "VERDICT", OPTION_VERDICT, offsetof(Options, verdict), "only with this verdict" },
         { "--reason", "REASON", OPTION_REASON, offsetof(Options, verdict), "only with this reason" },
         { "--run", "RUN", OPTION_RUN, offsetof(Options, run), "only of this run" },
+        { "--timeout", "TIME", OPTION_LIMITS, offsetof(Options, timeout), "wall-clock limit: 90s, 2h, infinity" },
+        { "--memory", "SIZE", OPTION_LIMITS, offsetof(Options, memory), "memory limit: 512M, 4G, infinity" },
+        { "--grace", "TIME", OPTION_LIMITS, offsetof(Options, grace), "between TERM and KILL" },
+        { "--analysis-id", "ID", OPTION_ANALYSIS_ID, offsetof(Options, analysis_id), "the analysis that it is" },
+        { "--label", "KEY=VALUE", OPTION_LABEL, 0, "noted in the record; may be given more than once" },
         { "--since", "TIME", OPTION_SINCE, offsetof(Options, since), "as a time ago (2h) or 2026-11-21T07:19:42Z" },
 };
 
@@ -75,6 +80,21 @@ static int limit_set(Options *options, const char *value, json_t **ret_error) {
                 answer_failed("usage", "for example --limit 20", "--limit '%s': not a number from 1 to 100000", value));
 }
 
+static int label_add(Options *options, const char *value, json_t **ret_error) {
+        const char *equal = strchr(value, '=');
+        _cleanup_(freep) char *key = equal ? strndup(value, (size_t)(equal - value)) : NULL;
+
+        if (!equal || equal == value)
+                return refuse(ret_error,
+                        answer_failed("usage", "for example --label project=exoplanets", "--label '%s': no KEY=VALUE",
+                                value));
+        if (!options->labels)
+                options->labels = json_object();
+        if (!key || json_object_set_new(options->labels, key, json_from_text(equal + 1)) < 0)
+                return refuse(ret_error, answer_failed("usage", NULL, "--label '%s': the key is no UTF-8", value));
+        return 0;
+}
+
 /* Takes the option at argv[*i], and its value, which may be the next word. */
 static int option_take(int argc, char *argv[], int *i, Options *options, unsigned *used, json_t **ret_error) {
         const char *value, *word = argv[*i];
@@ -98,6 +118,8 @@ static int option_take(int argc, char *argv[], int *i, Options *options, unsigne
                                 "usage", NULL, "%s needs a value: %s %s", entry->name, entry->name, entry->value));
         if (entry->verbs == OPTION_LIMIT)
                 return limit_set(options, value, ret_error);
+        if (entry->verbs == OPTION_LABEL)
+                return label_add(options, value, ret_error);
         *(const char **)((char *)options + entry->offset) = value;
         return 0;
 }
@@ -142,7 +164,8 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
         if (options->n_arguments < verb->least)
                 return refuse(ret_error,
                         answer_failed("usage", "scidexctl list and scidexctl history show the runs",
-                                "'%s' needs a run: scidexctl %s %s", verb->name, verb->name, verb->usage));
+                                "'%s' needs %s: scidexctl %s %s", verb->name,
+                                verb->usage[0] == 'P' ? "a process id" : "a run", verb->name, verb->usage));
         if (options->n_arguments > verb->most)
                 return refuse(ret_error,
                         answer_failed("usage", NULL, "'%s' takes no '%s': scidexctl %s %s", verb->name,
@@ -199,6 +222,8 @@ int options_parse(int argc, char *argv[], Options *ret, json_t **ret_error) {
 void options_deinit(Options *options) {
         free(options->arguments);
         options->arguments = NULL;
+        json_decref(options->labels);
+        options->labels = NULL;
 }
 
 static void entries_print(FILE *out, unsigned which, bool global) {
@@ -234,7 +259,7 @@ void options_print_help(FILE *out, const Verb *verb) {
                             "  scidexctl doctor             what this machine can enforce\n\nVerbs:\n",
                         out);
                 for (const Verb *v = verbs; v->name; v++)
-                        (void)fprintf(out, "  %-8s %-9s %s\n", v->name, v->usage, v->summary);
+                        (void)fprintf(out, "  %-10s %-7s %s\n", v->name, v->usage, v->summary);
                 (void)fputs("\nOptions:\n", out);
                 entries_print(out, 0, true);
         }

@@ -10,7 +10,17 @@
 #include "cmd/scidexctl/field.h"
 #include <string.h>
 
-typedef enum Form { FORM_HEADING, FORM_TEXT, FORM_NUMBER, FORM_REAL, FORM_BYTES, FORM_TIME, FORM_WHEN, FORM_LIST } Form;
+typedef enum Form {
+        FORM_HEADING,
+        FORM_TEXT,
+        FORM_NUMBER,
+        FORM_REAL,
+        FORM_BYTES,
+        FORM_TIME,
+        FORM_WHEN,
+        FORM_LIST,
+        FORM_YES
+} Form;
 
 static const struct {
         const char *title;
@@ -76,6 +86,7 @@ static const struct {
         { "How it is held", NULL, FORM_HEADING },
         { "Enforcement", "enforcement", FORM_TEXT },
         { "Containment", "containment", FORM_TEXT },
+        { "Registered", "registered", FORM_YES },
         { "Not enforced", "not_enforced", FORM_LIST },
         { "Group", "group", FORM_TEXT },
         { "Kills recorded", "events", FORM_NUMBER },
@@ -129,6 +140,9 @@ static char *fact_text(const json_t *run, size_t i) {
                 return json_is_number(value) && asprintf(&made, "%.2f", json_number_value(value)) >= 0 ? made : NULL;
         case FORM_LIST:
                 return list_text(value);
+        case FORM_YES:
+                text = json_is_true(value) ? "yes" : NULL;
+                break;
         case FORM_HEADING:
                 break;
         }
