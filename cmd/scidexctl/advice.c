@@ -145,7 +145,10 @@ static void advice_cancelled(FILE *p, const Case *c) {
 }
 
 static void advice_lost(FILE *p, const Case *c) {
-        (void)fputs("Run it again.", p);
+        if (!case_is_registered(c))
+                (void)fputs("Run it again.", p);
+        else if (strcmp(c->detail, "unregistered") != 0)
+                (void)fputs("Look at its own output. Start it with scidex-run, and its exit status is known.", p);
 }
 
 static const struct {

@@ -14,6 +14,10 @@
 #define PROCESSES_SHOWN 5
 #define COMMAND_SHOWN   60
 
+bool case_is_registered(const Case *c) {
+        return json_is_true(json_object_get(c->run, "registered"));
+}
+
 bool case_u64(const Case *c, const char *key, uint64_t *ret) {
         return field_u64(c->event, key, ret) || field_u64(c->run, key, ret);
 }

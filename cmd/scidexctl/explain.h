@@ -26,6 +26,8 @@ typedef struct Case {
         char limit[FORMAT_MAX];  /* of memory, "no limit" */
 } Case;
 
+/* It ran before it came under supervision. */
+bool case_is_registered(const Case *c);
 /* A figure at the moment of the kill, else of the run at its end. */
 bool case_u64(const Case *c, const char *key, uint64_t *ret);
 bool case_usec(const Case *c, const char *key, uint64_t *ret_usec);

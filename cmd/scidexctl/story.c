@@ -188,6 +188,18 @@ static void story_cancelled(FILE *p, const Case *c) {
 static void story_lost(FILE *p, const Case *c) {
         char at[FORMAT_MAX];
 
+        if (strcmp(c->detail, "unregistered") == 0) {
+                (void)fprintf(p, "%s was let go after %s (scidexctl unregister): nothing was ended.", c->name, c->time);
+                return;
+        }
+        if (case_is_registered(c)) {
+                (void)fprintf(p,
+                        "%s ended by itself after %s, how is not known: it ran already when it was registered, and "
+                        "only "
+                        "the parent of a process is told its exit status.",
+                        c->name, c->time);
+                return;
+        }
         (void)fprintf(p,
                 "%s is lost: launched at %s, it was alive when the machine went down or was restarted. How far it came "
                 "is not known.",

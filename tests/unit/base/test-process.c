@@ -275,6 +275,75 @@ static void a_pidfd_knows_its_pid_and_signals_it(void **state) {
         assert_true(pidfd_ended(child->pidfd));
 }
 
+static void a_zombie_tells_how_it_ended(void **state) {
+        Child *child = started(state);
+        ProcessIdentity identity;
+        int status = 42;
+
+        assert_int_equal(process_identity(child->pid, &identity), 0);
+        assert_int_equal(process_exit_status(child->pid, identity.start_ticks, child->pidfd, &status), -EAGAIN);
+        assert_int_equal(pidfd_signal(child->pidfd, SIGTERM), 0);
+        wait_readable(child->pidfd);
+        assert_int_equal(process_exit_status(child->pid, identity.start_ticks, child->pidfd, &status), 0);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGTERM);
+        /* Of another process that had this number nothing is told. */
+        assert_true(process_exit_status(child->pid, identity.start_ticks + 1, -EBADF, &status) < 0);
+}
+
+/* Known from Linux 6.15 on; never wrong. */
+static void one_that_is_collected_tells_its_pidfd_or_nobody(void **state) {
+        Child *child = started(state);
+        ProcessIdentity identity;
+        int status = 42, r, pidfd;
+
+        assert_int_equal(process_identity(child->pid, &identity), 0);
+        pidfd = pidfd_open_pid(child->pid);
+        child->stdin = close_fd(child->stdin); /* cat ends with 0 */
+        wait_readable(child->pidfd);
+        assert_int_equal(waitpid(child->pid, NULL, 0), child->pid);
+        r = process_exit_status(child->pid, identity.start_ticks, pidfd, &status);
+        close_fd(pidfd);
+        if (r == 0)
+                assert_int_equal(status, 0);
+        else
+                assert_int_equal(r, -ENODATA);
+        *child = start_child(environ);
+}
+
+static void the_exit_status_is_the_last_field_of_stat(void **state) {
+        static const char fields[] =
+                " Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30"
+                " 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48";
+        _cleanup_(freep) char *whole = text_printf("7 (a) b)%s 1792\n", fields);
+        _cleanup_(freep) char *cut = text_printf("7 (a) b)%s\n", fields),
+                              *large = text_printf("7 (a)%s 65536\n", fields);
+        int status = 0;
+
+        assert_int_equal(process_parse_exit_status(whole, &status), 0);
+        assert_int_equal(WEXITSTATUS(status), 7);
+        assert_int_equal(process_parse_exit_status(cut, &status), -EINVAL);
+        assert_int_equal(process_parse_exit_status(large, &status), -EINVAL);
+        assert_int_equal(process_parse_exit_status("", &status), -EINVAL);
+}
+
+static int find_child(pid_t child, void *userdata) {
+        return child == *(const pid_t *)userdata;
+}
+
+static void children_are_found(void **state) {
+        Child *child = started(state);
+        int r = process_each_child(getpid(), find_child, &child->pid);
+
+        if (r == -EOPNOTSUPP) {
+                print_message("no /proc/PID/task/TID/children here\n");
+                skip();
+        }
+        assert_int_equal(r, 1);
+        assert_int_equal(process_each_child(child->pid, find_child, &child->pid), 0);
+        assert_int_equal(process_each_child(1 << 22, find_child, &child->pid), -ESRCH);
+}
+
 static void a_zombie_has_ended_and_still_has_an_identity(void **state) {
         Child *child = started(state);
         _cleanup_(freep) char *cmdline = NULL;
@@ -452,6 +521,10 @@ int main(void) {
                 cmocka_unit_test(a_process_that_renames_itself_stays_identified),
                 child_test(a_pidfd_knows_its_pid_and_signals_it),
                 child_test(a_zombie_has_ended_and_still_has_an_identity),
+                child_test(a_zombie_tells_how_it_ended),
+                child_test(one_that_is_collected_tells_its_pidfd_or_nobody),
+                cmocka_unit_test(the_exit_status_is_the_last_field_of_stat),
+                child_test(children_are_found),
                 child_test(a_reaped_process_is_esrch_everywhere),
                 cmocka_unit_test(numbers_that_are_no_pids_are_esrch),
                 cmocka_unit_test(an_fd_that_is_no_pidfd_is_ebadf),

@@ -140,6 +140,13 @@ static void cancelled_says_by_whom(void **state) {
         SAYS("cancelled-shutdown", "was shut down");
 }
 
+static void lost_of_a_registered_run_is_no_matter_of_a_reboot(void **state) {
+        SAYS("lost-registered", "ended by itself after 3min 12s, how is not known", "only the parent", "scidex-run");
+        assert_does_not_say("lost-registered", "machine went down");
+        SAYS("lost-unregistered", "was let go after 3min 12s", "nothing was ended");
+        assert_does_not_say("lost-unregistered", "Run it again");
+}
+
 static void lost_says_what_is_not_known(void **state) {
         SAYS("lost", "is lost", "2026-11-21 07:16:30", "How far it came is not known", "Run it again");
 }
@@ -222,6 +229,7 @@ int main(void) {
                 cmocka_unit_test(orphaned_names_the_launcher),
                 cmocka_unit_test(cancelled_says_by_whom),
                 cmocka_unit_test(lost_says_what_is_not_known),
+                cmocka_unit_test(lost_of_a_registered_run_is_no_matter_of_a_reboot),
                 cmocka_unit_test(leftovers_keep_the_verdict),
                 cmocka_unit_test(run_that_lives_has_not_ended),
                 cmocka_unit_test(hostile_analysis_id_is_escaped),

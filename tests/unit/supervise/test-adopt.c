@@ -98,6 +98,25 @@ static void a_saved_run_comes_back_as_it_was(void **state) {
         assert_false(run_has_kill(back));
 }
 
+static void a_registered_run_comes_back_as_one(void **state) {
+        Scratch *scratch = scratch_need(state);
+        _cleanup_(run_freep) Run *saved = made_run(scratch), *back = NULL, *plain = NULL;
+
+        put(saved, "user.scidex.test", "");
+        assert_int_equal(adopt_save(saved, BOOT_ID), 0);
+        assert_int_equal(loaded(scratch, saved, &plain), 0);
+        assert_false(plain->registered || plain->letting_go);
+        assert_null(plain->origin);
+        saved->registered = saved->letting_go = true;
+        saved->registered_by = 7;
+        saved->origin = strdup("/user.slice/a b");
+        assert_int_equal(adopt_save(saved, BOOT_ID), 0);
+        assert_int_equal(loaded(scratch, saved, &back), 0);
+        assert_true(back->registered && back->letting_go);
+        assert_int_equal(back->registered_by, 7);
+        assert_string_equal(back->origin, "/user.slice/a b");
+}
+
 static void a_run_without_end_has_none_after_the_restart(void **state) {
         Scratch *scratch = scratch_need(state);
         _cleanup_(run_freep) Run *saved = made_run(scratch), *back = NULL;
@@ -313,6 +332,7 @@ int main(void) {
 #define WITH_GROUP(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
         const struct CMUnitTest tests[] = {
                 WITH_GROUP(a_saved_run_comes_back_as_it_was),
+                WITH_GROUP(a_registered_run_comes_back_as_one),
                 WITH_GROUP(a_run_without_end_has_none_after_the_restart),
                 WITH_GROUP(a_process_never_reported_is_still_starting),
                 WITH_GROUP(a_kill_goes_on_where_it_was_under_the_same_id),

@@ -351,6 +351,11 @@ static void a_run_that_ends_by_itself_keeps_its_own_verdict(void **state) {
                 { "leftovers of a failed one",
                         { .reason = VERDICT_ORPHAN, .status_known = true, .wait_status = WAIT_EXIT(3) }, VERDICT_FAILED,
                         NULL },
+                { "a registered one, of whom nobody tells", { .registered = true }, VERDICT_LOST,
+                        "only its parent knows" },
+                { "a registered one whose status was to be had",
+                        { .registered = true, .status_known = true, .wait_status = WAIT_EXIT(3) }, VERDICT_FAILED,
+                        NULL },
                 { "nobody collected the status", { .launcher_gone = true }, VERDICT_ORPHANED, "nobody collected" },
         };
 
