@@ -116,8 +116,7 @@ static void bring_back_one(const Supervisor *s, const Run *run, const PidList *s
                 r == 0 ? "was moved back" : "can't be moved back");
 }
 
-/* Nobody was in the group, and the process that was to be moved has ended: who is in it now has strayed there. */
-static void bring_back_strays(const Supervisor *s, const Run *run) {
+void serve_bring_back_strays(const Supervisor *s, const Run *run) {
         for (unsigned i = 0; i < STRAY_PASSES_MAX; i++) {
                 _cleanup_(pid_list_deinit) PidList strays = {};
 
@@ -160,7 +159,7 @@ void serve_move(const Request *q) {
                 return serve_refuse(q, "denied", "the process is another user's", NULL, NULL);
         r = attach(q->s, run, child.pid);
         if (pidfd_ended(pidfd)) {
-                bring_back_strays(q->s, run);
+                serve_bring_back_strays(q->s, run);
                 return serve_refuse(q, "gone", "the process has ended", NULL, NULL);
         }
         if (r < 0)

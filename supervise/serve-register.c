@@ -123,6 +123,8 @@ static Run *make_run(const Request *q, const Target *t, RunRequest *request) {
 static int take_main(const Request *q, Run *run, const Target *t) {
         int r = registered_take(q->s, run, t->process.pid, t->process.start_ticks, t->pidfd);
 
+        if (r == -ESRCH)
+                serve_bring_back_strays(q->s, run); /* what the stranger has forked meanwhile, too */
         if (r < 0)
                 return r;
         run->pid = t->process.pid;

@@ -37,6 +37,9 @@ bool serve_admit_change(const Request *q, const Run *run, const RunRequest *afte
  * is known but its pid, no pidfd; -EPERM no child of the launcher; -EINVAL no pid; -errno can't be told now.
  */
 int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd);
+/* Nobody was in the group, and the process that was to be moved has ended: who is in it now has strayed there, and is
+ * moved to where its parent lives. */
+void serve_bring_back_strays(const Supervisor *s, const Run *run);
 /* Makes the run's group and sets its limits. 0, also where none can be made; -errno with *ret_what the step that
  * failed. */
 int serve_make_group(Supervisor *s, Run *run, const char **ret_what);
