@@ -43,3 +43,8 @@ typedef struct ConfigName {
 
 /* Fills state and id of each. */
 void config_resolve(ConfigName *names, size_t n_names);
+/*
+ * Users and groups become numbers: names that nobody has are noted, users are complete then (what a section leaves open
+ * is as for everybody). 0 or -ENOMEM.
+ */
+int config_find_names(Config *config, ConfigFindings *findings);

@@ -366,8 +366,9 @@ static ConfigUser *user_of(Config *config, const char *name, const ConfigPlace *
                 return NULL;
         config->users = users;
         where = keep_place(config, place);
-        users[config->n_users] =
-                (ConfigUser){ .name = where ? strdup(name) : NULL, .set_in = where, .caps = USER_CAPS_NONE };
+        users[config->n_users] = (ConfigUser){
+                .name = where ? strdup(name) : NULL, .uid = (uid_t)-1, .set_in = where, .caps = USER_CAPS_NONE
+        };
         return users[config->n_users].name ? &users[config->n_users++] : NULL;
 }
 

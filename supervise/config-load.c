@@ -119,117 +119,6 @@ static int read_drop_ins(Reading *r, const char *path) {
         return error;
 }
 
-/* A name that nobody has: of a group nobody but root is then a member, of a user there is nobody to bind. */
-static int note_name(const Reading *r, const ConfigName *name, const char *where, const char *option) {
-        ConfigPlace place = { .file = where ? where : "built in", .section = option ? "users" : NULL, .key = option };
-        const char *of = name->is_group ? "group" : "user";
-
-        if (name->state == NAME_LATE)
-                return config_find(r->findings, true, &place,
-                        text_printf("the name service does not say who the %s \"%s\" is", of, name->name),
-                        "reload when it answers, or write the number instead of the name");
-        if (!name->is_group)
-                return config_find(r->findings, false, &place, text_printf("there is no user \"%s\"", name->name),
-                        "mend the name, or remove the section");
-        return config_find(r->findings, false, &place,
-                text_printf("there is no group \"%s\", so only root %s", name->name,
-                        strcmp(option, "group") == 0 ? "and admins may launch runs" : "is an admin"),
-                "make it (groupadd --system), or name another one");
-}
-
-static void cap_copy(UserCaps *to, const UserCaps *from, Cap cap) {
-        switch (cap) {
-        case CAP_RUNS:
-                to->runs_max = from->runs_max;
-                break;
-        case CAP_MEMORY_TOTAL:
-                to->memory_total_max_bytes = from->memory_total_max_bytes;
-                break;
-        case CAP_MEMORY:
-                to->memory_max_bytes = from->memory_max_bytes;
-                break;
-        case CAP_TIMEOUT:
-                to->timeout_max_usec = from->timeout_max_usec;
-                break;
-        case CAP_MAX_:
-                return;
-        }
-        to->set_in[cap] = from->set_in[cap];
-}
-
-/* A user by name in one section and by number in another is the same: each cap as the later one says. */
-static void merge_user(Config *c, size_t n_kept, ConfigUser *user) {
-        for (size_t i = 0; i < n_kept; i++) {
-                ConfigUser *same = &c->users[i];
-
-                if (same->uid != user->uid)
-                        continue;
-                for (Cap cap = 0; cap < CAP_MAX_; cap++)
-                        if (user->has[cap]) {
-                                cap_copy(&same->caps, &user->caps, cap);
-                                same->has[cap] = true;
-                        }
-                free(user->name);
-                *user = (ConfigUser){ 0 };
-                return;
-        }
-}
-
-/* Users that there are, each once. */
-static void keep_users(Config *c, const ConfigName *names) {
-        size_t kept = 0;
-
-        for (size_t i = 0; i < c->n_users; i++) {
-                ConfigUser user = c->users[i];
-
-                if (names[i].state != NAME_FOUND) {
-                        free(user.name);
-                        continue;
-                }
-                user.uid = names[i].id;
-                merge_user(c, kept, &user);
-                if (user.name)
-                        c->users[kept++] = user;
-        }
-        c->n_users = kept;
-}
-
-static int resolve_names(Reading *r) {
-        Config *c = r->config;
-        size_t n = 2 + c->n_users;
-        _cleanup_(freep) ConfigName *names = calloc(n, sizeof(*names));
-        int error = 0;
-
-        if (!names)
-                return -ENOMEM;
-        names[0] = (ConfigName){ .name = c->group_name, .is_group = true };
-        names[1] = (ConfigName){ .name = c->admin_group_name, .is_group = true };
-        for (size_t i = 0; i < c->n_users; i++)
-                names[2 + i].name = c->users[i].name;
-        config_resolve(names, n);
-        c->group = names[0].state == NAME_FOUND ? names[0].id : CONFIG_NO_GROUP;
-        c->admin_group = names[1].state == NAME_FOUND ? names[1].id : CONFIG_NO_GROUP;
-        for (size_t i = 0; i < n && error == 0; i++)
-                if (names[i].state != NAME_FOUND)
-                        error = i == 0   ? note_name(r, &names[i], c->group_set_in, "group")
-                                : i == 1 ? note_name(r, &names[i], c->admin_group_set_in, "admin_group")
-                                         : note_name(r, &names[i], c->users[i - 2].set_in, NULL);
-        keep_users(c, names + 2);
-        return error;
-}
-
-/* What a user's section leaves open is as for everybody. */
-static void complete_users(Config *c) {
-        for (size_t i = 0; i < c->n_users; i++) {
-                UserCaps *caps = &c->users[i].caps, own = *caps;
-
-                *caps = c->caps;
-                for (Cap cap = 0; cap < CAP_MAX_; cap++)
-                        if (c->users[i].has[cap])
-                                cap_copy(caps, &own, cap);
-        }
-}
-
 /* Defaults and caps, or who may, can't be relied on. */
 static int close_if_wrong(Reading *r) {
         for (size_t i = 0; i < r->findings->n; i++) {
@@ -269,9 +158,8 @@ static int read_all(Reading *r, const char *given) {
                 error = read_drop_ins(r, path);
         if (error == 0)
                 error = config_read_environment(r->config, r->built_in, r->findings);
-        if (error == 0 && r->config->system)
-                error = resolve_names(r);
-        complete_users(r->config);
+        if (error == 0)
+                error = config_find_names(r->config, r->findings);
         return error == 0 ? close_if_wrong(r) : error;
 }
 

@@ -1,13 +1,15 @@
 /*
  * Users and groups of the configuration, as numbers.
  *
- * Called at the start and on reload.  The hard thing is the name service: it may ask a network that is not there, and
- * the supervisor must not wait for it, or no limit is kept meanwhile.  So numbers and what stands in /etc/passwd and
- * /etc/group need no service, and the others are asked for by a child that is given a short time for all of them.
+ * Called by config-load.c when all is read.  The hard thing is the name service: it may ask a network that is not
+ * there, and the supervisor must not wait for it, or no limit is kept meanwhile.  So numbers and what stands in
+ * /etc/passwd and /etc/group need no service, and the others are asked for by a child that is given a short time for
+ * all of them.
  */
 #include "supervise/config-internal.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "base/process.h"
 #include <fcntl.h>
@@ -149,4 +151,134 @@ void config_resolve(ConfigName *names, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (names[i].state == NAME_OPEN)
                         names[i].state = NAME_LATE;
+}
+
+static int note_late(ConfigFindings *findings, const ConfigName *name, const ConfigPlace *place) {
+        return config_find(findings, true, place,
+                text_printf("the name service does not say who the %s \"%s\" is", name->is_group ? "group" : "user",
+                        name->name),
+                "reload when it answers, or write the number instead of the name");
+}
+
+/* Of a group that is not there nobody is a member. */
+static int note_group(
+        ConfigFindings *findings, const ConfigName *name, const char *where, const char *key, const char *means) {
+        ConfigPlace place = { .file = where ? where : "built in", .section = "users", .key = key };
+
+        if (name->state == NAME_FOUND)
+                return 0;
+        if (name->state == NAME_LATE)
+                return note_late(findings, name, &place);
+        return config_find(findings, false, &place, text_printf("there is no group \"%s\", so %s", name->name, means),
+                "make it (groupadd --system), or name another one");
+}
+
+static int note_user(ConfigFindings *findings, const ConfigName *name, const char *where) {
+        ConfigPlace place = { .file = where };
+
+        if (name->state == NAME_FOUND)
+                return 0;
+        if (name->state == NAME_LATE)
+                return note_late(findings, name, &place);
+        return config_find(findings, false, &place, text_printf("there is no user \"%s\"", name->name),
+                "mend the name, or remove the section");
+}
+
+static void cap_copy(UserCaps *to, const UserCaps *from, Cap cap) {
+        switch (cap) {
+        case CAP_RUNS:
+                to->runs_max = from->runs_max;
+                break;
+        case CAP_MEMORY_TOTAL:
+                to->memory_total_max_bytes = from->memory_total_max_bytes;
+                break;
+        case CAP_MEMORY:
+                to->memory_max_bytes = from->memory_max_bytes;
+                break;
+        case CAP_TIMEOUT:
+                to->timeout_max_usec = from->timeout_max_usec;
+                break;
+        case CAP_MAX_:
+                return;
+        }
+        to->set_in[cap] = from->set_in[cap];
+}
+
+/* A user by name in one section and by number in another is the same: each cap as the later one says. */
+static void merge_user(Config *c, size_t n_kept, ConfigUser *user) {
+        for (size_t i = 0; i < n_kept; i++) {
+                ConfigUser *same = &c->users[i];
+
+                if (same->uid != user->uid)
+                        continue;
+                for (Cap cap = 0; cap < CAP_MAX_; cap++)
+                        if (user->has[cap]) {
+                                cap_copy(&same->caps, &user->caps, cap);
+                                same->has[cap] = true;
+                        }
+                free(user->name);
+                *user = (ConfigUser){ 0 };
+                return;
+        }
+}
+
+/* Users that there are, each once. */
+static void keep_users(Config *c, const ConfigName *names) {
+        size_t kept = 0;
+
+        for (size_t i = 0; i < c->n_users; i++) {
+                ConfigUser user = c->users[i];
+
+                if (names[i].state != NAME_FOUND) {
+                        free(user.name);
+                        continue;
+                }
+                user.uid = names[i].id;
+                merge_user(c, kept, &user);
+                if (user.name)
+                        c->users[kept++] = user;
+        }
+        c->n_users = kept;
+}
+
+/* What a user's section leaves open is as for everybody. */
+static void complete_users(Config *c) {
+        for (size_t i = 0; i < c->n_users; i++) {
+                UserCaps *caps = &c->users[i].caps, own = *caps;
+
+                *caps = c->caps;
+                for (Cap cap = 0; cap < CAP_MAX_; cap++)
+                        if (c->users[i].has[cap])
+                                cap_copy(caps, &own, cap);
+        }
+}
+
+static int find_names(Config *c, ConfigFindings *findings) {
+        size_t n = 2 + c->n_users;
+        _cleanup_(freep) ConfigName *names = calloc(n, sizeof(*names));
+        int error;
+
+        if (!names)
+                return -ENOMEM;
+        names[0] = (ConfigName){ .name = c->group_name, .is_group = true };
+        names[1] = (ConfigName){ .name = c->admin_group_name, .is_group = true };
+        for (size_t i = 0; i < c->n_users; i++)
+                names[2 + i].name = c->users[i].name;
+        config_resolve(names, n);
+        c->group = names[0].state == NAME_FOUND ? names[0].id : CONFIG_NO_GROUP;
+        c->admin_group = names[1].state == NAME_FOUND ? names[1].id : CONFIG_NO_GROUP;
+        error = note_group(findings, &names[0], c->group_set_in, "group", "only root and admins may launch runs");
+        if (error == 0)
+                error = note_group(findings, &names[1], c->admin_group_set_in, "admin_group", "only root is an admin");
+        for (size_t i = 0; i < c->n_users && error == 0; i++)
+                error = note_user(findings, &names[2 + i], c->users[i].set_in);
+        keep_users(c, names + 2);
+        return error;
+}
+
+int config_find_names(Config *c, ConfigFindings *findings) {
+        int r = c->system ? find_names(c, findings) : 0; /* a user's own supervisor knows one user */
+
+        complete_users(c);
+        return r;
 }

@@ -58,7 +58,7 @@ typedef enum RecordCmdline {
 typedef struct ConfigUser {
         char *name;         /* owned; as it was written */
         const char *set_in; /* as those of the caps */
-        uid_t uid;
+        uid_t uid;          /* -1 in a user's own configuration */
         UserCaps caps;
         bool has[CAP_MAX_]; /* which of them are the user's own; the others are those of everybody */
 } ConfigUser;

@@ -89,6 +89,7 @@ static int setup(void **state) {
         assert_non_null(p);
         assert_non_null(mkdtemp(name));
         p->directory = strdup(name);
+        assert_non_null(p->directory);
         p->file = text_at(name, "scidex/supervisor.conf");
         {
                 _cleanup_(freep) char *directory = text_at(name, "scidex");
@@ -532,7 +533,8 @@ static void a_nul_byte_is_no_text(void **state) {
 
 static void without_xdg_the_home_is_looked_at(void **state) {
         Place *p = *state;
-        _cleanup_(freep) char *home = strdup(getenv("HOME") ? getenv("HOME") : "");
+        const char *known = getenv("HOME");
+        _cleanup_(freep) char *home = known ? strdup(known) : NULL;
         _cleanup_(freep) char *directory = text_at(p->directory, ".config/scidex");
         _cleanup_(freep) char *file = text_at(directory, "supervisor.conf");
 
@@ -545,7 +547,8 @@ static void without_xdg_the_home_is_looked_at(void **state) {
         assert_int_equal(p->config->defaults.pids, 77);
         load_as(p, NULL, false); /* no home at all */
         assert_well(p);
-        (void)setenv("HOME", home, 1);
+        if (home)
+                (void)setenv("HOME", home, 1);
 }
 
 static void history_may_have_both_ends(void **state) {
@@ -693,6 +696,15 @@ static void a_system_file_that_others_can_write_to_is_not_read(void **state) {
         assert_true(p->findings.n_errors == 1);
 }
 
+static void a_supervisor_of_ones_own_knows_no_other_users(void **state) {
+        Place *p = *state;
+
+        load(p, "[limits]\nruns_max = 4\n[user root]\nruns_max = 1\n[user 0]\nruns_max = 2\n[users]\ngroup = none\n");
+        assert_well(p);
+        assert_int_equal(config_caps(p->config, 0).runs_max, 4);
+        assert_int_equal(p->config->group, CONFIG_NO_GROUP);
+}
+
 static void numbers_and_local_names_are_found(void **state) {
         ConfigName names[] = {
                 { .name = "root" },
@@ -740,6 +752,7 @@ int main(void) {
                 TEST(a_user_has_own_caps_and_for_the_rest_those_of_everybody),
                 TEST(names_that_nobody_has_are_told_and_shut_nobody_in),
                 TEST(a_system_file_that_others_can_write_to_is_not_read),
+                TEST(a_supervisor_of_ones_own_knows_no_other_users),
                 cmocka_unit_test(numbers_and_local_names_are_found),
         };
 
