@@ -99,7 +99,8 @@ static void print_help(void) {
                                 table[i].help);
         (void)puts("  --help, --version\n\n"
                    "Sizes: 512M, 2G, 1.5GiB, infinity (1024-based). Times: 90s, 30min, 1h 30min, 01:30:00, infinity.\n"
-                   "--mem and --time are --memory and --timeout.\n\n"
+                   "--mem and --time are --memory and --timeout. Defaults are in parentheses; the supervisor may be\n"
+                   "configured to others, and to caps: scidex-supervisor.conf(5).\n\n"
                    "Exit status: the command's own; 128+N ended by signal N; 124 wall-clock or CPU-time limit;\n"
                    "137 killed for memory; 143 cancelled; 125 scidex-run failed; 126 not executable; 127 not found.");
 }
