@@ -224,6 +224,95 @@ class Storage(ConfigTest):
         self.assertIn("172800000000us,3145728K", recorder)
 
 
+class System(ConfigTest):
+    """A daemon of root's, as the system's is, and ordinary users. Users and their group by number, as nobody has a name everywhere."""
+
+    GROUP, ALICE, BOB = 64701, 64702, 64703
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("only root can be several users")
+        world = self.here()
+        world.copy_programs()
+        for path in (world.directory, world.runtime):
+            os.chmod(path, 0o755)
+
+    def start_system(self, text):
+        path = self.configure(f"[users]\ngroup = {self.GROUP}\nadmin_group = {self.GROUP + 9}\n" + text)
+        self.here().start_daemon("--config", path)
+        return path
+
+    def as_user(self, uid, *arguments, start=False, group=None, **options):
+        prefix = ("setpriv", f"--reuid={uid}", f"--regid={group or uid}", f"--groups={self.GROUP}")
+        world = self.here()
+        return (world.start if start else world.run)(*arguments, prefix=prefix, report=False, cwd="/", **options)
+
+    def test_caps_bind_users_and_not_admins(self):
+        path = self.start_system("[limits]\nmemory_max = 100M\ntimeout_max = 1min\n")
+        world = self.here()
+        self.refused(
+            self.as_user(self.ALICE, "--memory", "200M", "--", "true"),
+            f"memory limit 200 MiB is above the cap of 100 MiB for one run (memory_max in {path}:5). "
+            "Write --memory 100M or less, or ask the admin to raise memory_max",
+        )
+        self.refused(self.as_user(self.ALICE, "--time", "2min", "--", "true"), f"timeout_max in {path}:6")
+        result = self.as_user(self.ALICE, "--", "sh", "-c", "echo $SCIDEX_MEMORY_MAX")
+        self.assert_status(result, 0)
+        self.assertEqual(result.stdout, b"%d\n" % (100 * MIB))
+        self.assert_status(self.as_user(self.ALICE, "--memory", "200M", "--", "true", group=self.GROUP + 9), 0)
+        self.assert_status(world.run("--memory", "200M", "--", "true"), 0)
+
+    def test_each_user_has_their_own_count_and_their_own_caps(self):
+        path = self.start_system(f"[limits]\nruns_max = 1\n[user {self.BOB}]\nruns_max = 2\n")
+        alice = self.as_user(self.ALICE, "--", "sh", "-c", "echo up; read line", start=True, stdin=subprocess.PIPE)
+        alice.read_line()
+        self.refused(self.as_user(self.ALICE, "--", "true"), f"you have 1 run, and the cap is 1 at once (runs_max in {path}:5)")
+        bob = self.as_user(self.BOB, "--", "sh", "-c", "echo up; read line", start=True, stdin=subprocess.PIPE)
+        bob.read_line()
+        self.assert_status(self.as_user(self.BOB, "--", "true"), 0)
+        for launch in (alice, bob):
+            launch.process.stdin.write(b"\n")
+            self.assert_status(launch.wait(), 0)
+
+    def test_a_broken_file_shuts_out_users_and_not_admins_until_a_reload(self):
+        path = self.start_system("[limits]\nmemory_max = 100MB\n")
+        world = self.here()
+        self.refused(
+            self.as_user(self.ALICE, "--", "true"),
+            f"{path}:5: [limits] memory_max = \"100MB\": not a size",
+            "Ask the admin to mend it",
+        )
+        self.assert_status(world.run("--", "true"), 0)
+        self.assertIn(f"{path}:5: [limits] memory_max", world.daemon_log())
+        with open(path, "a") as file:
+            file.write("memory_max = 100M\n")
+        self.reload("not reloaded")  # line 5 is still there
+        self.refused(self.as_user(self.ALICE, "--", "true"), f"{path}:5")
+        with open(path, "w") as file:
+            file.write(f"[users]\ngroup = {self.GROUP}\nadmin_group = 1\n[limits]\nmemory_max = 100M\n")
+        self.reload("is reloaded")
+        self.assert_status(self.as_user(self.ALICE, "--", "true"), 0)
+        self.refused(self.as_user(self.ALICE, "--memory", "1G", "--", "true"), f"memory_max in {path}:5")
+
+    def reload(self, said):
+        with pidfd(self.here().supervisor_pid()) as fd:
+            signal.pidfd_send_signal(fd, signal.SIGHUP)
+        eventually(lambda: said in self.here().daemon_log(), 10, said)
+
+    def test_a_reload_binds_new_launches_only(self):
+        path = self.start_system("[limits]\nmemory_max = 1G\n")
+        launch = self.as_user(self.ALICE, "--memory", "500M", "--", "sh", "-c", "echo up; read line", start=True, stdin=subprocess.PIPE)
+        launch.read_line()
+        with open(path, "a") as file:
+            file.write("memory_max = 100M\n")
+        self.reload("is reloaded")
+        self.refused(self.as_user(self.ALICE, "--memory", "500M", "--", "true"), f"memory_max in {path}:6")
+        self.assertEqual(self.here().show(launch.run_id())["memory_limit_bytes"], 500 * MIB)
+        launch.process.stdin.write(b"\n")
+        self.assert_status(launch.wait(), 0)
+
+
 class CheckConfig(ConfigTest):
     def test_all_is_well(self):
         path = self.configure("[limits]\nmemory = 1G\n")
