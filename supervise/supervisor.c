@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "control/client.h"
 #include "supervise/left.h"
+#include "supervise/measure.h"
 #include "supervise/supervisor-internal.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -453,6 +454,7 @@ void supervisor_free(Supervisor *s) {
         if (s->recorder)
                 recorder_free(s->recorder);
         watching_deinit(s);
+        measure_deinit();
         rows_deinit(&s->rows);
         (void)close_fd(s->left_fd);
         sd_event_source_disable_unref(s->inotify);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "supervise/enforce.h"
+#include "supervise/measure.h"
 #include <string.h>
 
 #define WATCH_COST_SHARE   10 /* a look takes at most this part of the time until the next */
@@ -95,9 +96,48 @@ static int add_pss(pid_t pid, void *userdata) {
         return 0;
 }
 
+typedef struct Pids {
+        pid_t *pids; /* owned */
+        size_t n, allocated;
+} Pids;
+
+static void pids_deinit(Pids *list) {
+        free(list->pids);
+}
+
+static int add_pid(pid_t pid, void *userdata) {
+        Pids *list = userdata;
+
+        if (list->n == list->allocated) {
+                size_t more = list->allocated ? list->allocated * 2 : 64;
+                pid_t *pids = reallocarray(list->pids, more, sizeof(pid_t));
+
+                if (!pids)
+                        return -ENOMEM;
+                list->pids = pids;
+                list->allocated = more;
+        }
+        list->pids[list->n++] = pid;
+        return 0;
+}
+
+/* Of another user, who could keep us waiting: what can't be measured in time is held to the upper bound. */
+static int sum_aside(const Run *run, Sum *ret) {
+        _cleanup_(pids_deinit) Pids list = { 0 };
+        int r = enforce_each_process(run, add_pid, &list);
+
+        if (r != 0 || measure_processes(run->uid, list.pids, list.n, &ret->rss, &ret->pss) == 0)
+                return r;
+        *ret = (Sum){ 0 };
+        for (size_t i = 0; i < list.n; i++)
+                (void)add_rss(list.pids[i], ret);
+        ret->pss = ret->rss;
+        return 0;
+}
+
 int watch_exactly(Run *run) {
         Sum sum = { 0 };
-        int r = enforce_each_process(run, add_pss, &sum);
+        int r = geteuid() == 0 && run->uid != 0 ? sum_aside(run, &sum) : enforce_each_process(run, add_pss, &sum);
 
         if (r != 0)
                 return r;

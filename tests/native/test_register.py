@@ -132,6 +132,18 @@ class Register(Registering):
         self.assertEqual(run["detail"], "sampled")
         self.assertGreater(event["evidence"]["pss_bytes"], 100 << 20)
 
+    @needs("root")
+    def test_another_users_memory_is_measured_aside_and_counts_the_same(self):
+        process = self.start(helper("leaker"), "anon", "120", "0", user=65534, group=65534, extra_groups=[])
+        self.assertEqual(process.stdout.readline(), b"holds\n")
+        run_id = self.register(process.pid, "--memory", "200M", "--grace", "1s")["run_id"]
+        run = eventually(lambda: (row := self.world.show(run_id))["memory_bytes"] and row, 20)
+        self.assertEqual(run["uid"], 65534)
+        self.assertGreater(run["memory_bytes"], 100 << 20)
+        self.ctl("set", run_id, "--memory", "60M")
+        process.wait(20 * SLOW)
+        self.assert_recorded(run_id, "memory")
+
     def test_an_end_of_its_own_is_known_while_it_is_a_zombie(self):
         process = self.start("sh", "-c", "echo ready; read line; exit 7")
         run_id = self.register(process.pid)["run_id"]
