@@ -13,6 +13,7 @@
 #include "control/priority.h"
 #include "control/server.h"
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -41,9 +42,10 @@ typedef struct Entry {
 struct Recorder {
         sd_event *event; /* owned */
         RecorderOptions options;
-        char *program, *directory, *history; /* owned */
-        Server *server;                      /* owned; has one client: the link */
-        Client *link;                        /* NULL: no child */
+        char *program, *directory;  /* owned */
+        char *history, *group_name; /* owned; may be NULL */
+        Server *server;             /* owned; has one client: the link */
+        Client *link;               /* NULL: no child */
         pid_t pid;
         int pidfd;                /* owned */
         sd_event_source *child;   /* owned */
@@ -54,6 +56,7 @@ struct Recorder {
         uint64_t bytes, next_n, dropped;
         json_t *storage; /* owned */
         bool trouble;    /* state_changed(bad) was said */
+        bool replacing;  /* its end is our doing */
 };
 
 static int recorder_start(Recorder *r);
@@ -184,27 +187,71 @@ static int on_child(sd_event_source *source, int fd, uint32_t revents, void *use
         r->n_sent = r->sent_bytes = 0;
         json_decref(r->storage);
         r->storage = json_pack("{s:s}", "state", "away");
-        say(r, "the recorder has died and is started again; limits are enforced, the record waits in memory", true);
+        if (r->replacing)
+                r->backoff_usec = RESTART_MIN_USEC;
+        else
+                say(r, "the recorder has died and is started again; limits are enforced, the record waits in memory",
+                        true);
+        r->replacing = false;
         restart_later(r);
         return 0;
 }
 
+#define ARGUMENTS_MAX 20
+#define NUMBER_MAX    16
+
+typedef struct Arguments {
+        char *list[ARGUMENTS_MAX + 1]; /* borrowed */
+        char numbers[ARGUMENTS_MAX][NUMBER_MAX];
+        size_t n;
+} Arguments;
+
+static void add_text(Arguments *arguments, const char *option, const char *value) {
+        arguments->list[arguments->n++] = (char *)option;
+        arguments->list[arguments->n++] = (char *)value;
+}
+
+static void add_number(Arguments *arguments, const char *option, unsigned value) {
+        char *text = arguments->numbers[arguments->n];
+
+        (void)snprintf(text, NUMBER_MAX, "%u", value);
+        add_text(arguments, option, text);
+}
+
+static bool is_group(gid_t group) {
+        return group != PEER_GID_NONE && group != 0;
+}
+
+static void fill_arguments(const Recorder *r, Arguments *ret) {
+        const RecorderOptions *o = &r->options;
+
+        *ret = (Arguments){ .list = { r->program }, .n = 1 };
+        add_number(ret, "--supervisor-fd", CHILD_FD_SUPERVISOR);
+        add_text(ret, "--directory", r->directory);
+        if (o->listen_fd >= 0)
+                add_number(ret, "--listen-fd", CHILD_FD_LISTEN);
+        if (r->history)
+                add_text(ret, "--history", r->history);
+        if (o->becomes_user) {
+                add_number(ret, "--uid", o->uid);
+                add_number(ret, "--gid", o->gid);
+        }
+        if (is_group(o->policy.group))
+                add_number(ret, "--group", o->policy.group);
+        if (is_group(o->policy.admin_group))
+                add_number(ret, "--admin-group", o->policy.admin_group);
+        if (r->group_name)
+                add_text(ret, "--group-name", r->group_name);
+}
+
 static int spawn_child(Recorder *r, int fd) {
-        char *argv[10] = { r->program, (char *)"--supervisor-fd", (char *)"3", (char *)"--directory", r->directory };
-        size_t n = 5;
+        Arguments arguments;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t none, all;
         int error;
 
-        if (r->options.listen_fd >= 0) {
-                argv[n++] = (char *)"--listen-fd";
-                argv[n++] = (char *)"4";
-        }
-        if (r->history) {
-                argv[n++] = (char *)"--history";
-                argv[n++] = r->history;
-        }
+        fill_arguments(r, &arguments);
         (void)sigemptyset(&none);
         (void)sigfillset(&all);
         (void)posix_spawn_file_actions_init(&actions);
@@ -215,7 +262,7 @@ static int spawn_child(Recorder *r, int fd) {
         (void)posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD_SUPERVISOR);
         if (r->options.listen_fd >= 0)
                 (void)posix_spawn_file_actions_adddup2(&actions, r->options.listen_fd, CHILD_FD_LISTEN);
-        error = posix_spawn(&r->pid, r->program, &actions, &attributes, argv, environ);
+        error = posix_spawn(&r->pid, r->program, &actions, &attributes, arguments.list, environ);
         (void)posix_spawn_file_actions_destroy(&actions);
         (void)posix_spawnattr_destroy(&attributes);
         return -error;
@@ -294,6 +341,7 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
                 .program = strdup(options->program),
                 .directory = strdup(options->directory),
                 .history = options->history ? strdup(options->history) : NULL,
+                .group_name = options->policy.group_name ? strdup(options->policy.group_name) : NULL,
                 .pidfd = -EBADF,
                 .backoff_usec = RESTART_MIN_USEC,
                 .storage = json_pack("{s:s}", "state", "away") };
@@ -303,7 +351,8 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
                 if (r->options.listen_fd < 0)
                         return r->options.listen_fd;
         }
-        if (!r->program || !r->directory || !r->storage || (options->history && !r->history))
+        if (!r->program || !r->directory || !r->storage || (options->history && !r->history) ||
+                (options->policy.group_name && !r->group_name))
                 return -ENOMEM;
         q = server_new(event, -EBADF, &link_handlers, r, &r->server);
         if (q >= 0)
@@ -333,7 +382,38 @@ void recorder_free(Recorder *r) {
         free(r->program);
         free(r->directory);
         free(r->history);
+        free(r->group_name);
         free(r);
+}
+
+void recorder_set_policy(Recorder *r, const PeerPolicy *policy) {
+        char *name = policy->group_name ? strdup(policy->group_name) : NULL;
+        bool same_name = strcmp(name ? name : "", r->group_name ? r->group_name : "") == 0;
+        PeerPolicy before = r->options.policy;
+
+        free(r->group_name);
+        r->group_name = name;
+        r->options.policy = *policy;
+        if (same_name && before.group == policy->group && before.admin_group == policy->admin_group)
+                return;
+        r->replacing = r->link != NULL;
+        if (r->link)
+                client_close(r->link); /* it stores what it has, and exits */
+}
+
+int recorder_find_user(const char *passwd, const char *name, uid_t *ret_uid, gid_t *ret_gid) {
+        _cleanup_(fclosep) FILE *file = fopen(passwd, "re");
+        struct passwd *entry;
+
+        if (!file)
+                return -errno;
+        while ((entry = fgetpwent(file)))
+                if (strcmp(entry->pw_name, name) == 0) {
+                        *ret_uid = entry->pw_uid;
+                        *ret_gid = entry->pw_gid;
+                        return 0;
+                }
+        return -ENOENT;
 }
 
 int recorder_send(Recorder *r, const char *op, const char *member, json_t *object, const char *id) {

@@ -200,6 +200,7 @@ void supervisor_apply_users(Supervisor *s) {
         if (s->config && s->config->caps.runs_max < CLIENTS_OF_UID_MAX)
                 bounds.clients = MAX_OF(bounds.clients, (unsigned)s->config->caps.runs_max + CLIENTS_BESIDE_RUNS);
         server_set_policy(s->server, &policy);
+        recorder_set_policy(s->recorder, &policy);
         server_set_bounds(s->server, &bounds);
 }
 
@@ -335,16 +336,32 @@ static int read_host(Supervisor *s) {
         return s->host_name ? 0 : -ENOMEM;
 }
 
+/* The system's record is not kept by root, where the installation has made its user. */
+static void find_recorder_user(const Supervisor *s, RecorderOptions *options) {
+        int r;
+
+        if (s->options.private_mode || !s->config || !s->config->system || geteuid() != 0)
+                return;
+        r = recorder_find_user("/etc/passwd", RECORDER_USER, &options->uid, &options->gid);
+        options->becomes_user = r == 0 && options->uid != 0;
+        if (!options->becomes_user)
+                log_line(LOG_LEVEL_WARNING,
+                        "there is no user " RECORDER_USER " in /etc/passwd (systemd-sysusers makes it): the record is "
+                        "kept by root");
+}
+
 static int start_recorder(Supervisor *s, int record_fd) {
         _cleanup_(freep) char *history = s->config ? config_history_text(s->config) : NULL;
         RecorderOptions options = { .program = s->options.recorder_program,
                 .history = history,
                 .directory = s->options.state_directory,
                 .listen_fd = record_fd,
+                .policy = policy_of(s),
                 .recorded = on_recorded,
                 .state_changed = on_recorder_state,
                 .userdata = s };
 
+        find_recorder_user(s, &options);
         return recorder_new(s->event, &options, &s->recorder);
 }
 

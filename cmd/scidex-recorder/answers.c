@@ -25,10 +25,10 @@ static void listing_free(Listing *listing) {
 }
 DEFINE_CLEANUP(Listing *, listing_free);
 
-static Viewer viewer_of(const Client *client) {
-        uid_t uid = client_peer(client)->uid;
+static Viewer viewer_of(const Client *client, const char *op) {
+        const Peer *peer = client_peer(client);
 
-        return (Viewer){ .all = uid == 0 || uid == getuid(), .uid = uid };
+        return (Viewer){ .all = peer_may(op, peer->role, PEER_OTHERS), .uid = peer->uid };
 }
 
 /* Sends and drops the reply; NULL (no memory) ends the connection, as no answer would hang the client. */
@@ -148,7 +148,7 @@ static void send_unselected(
 
 static void ask_list(Client *client, Answers *answers, const char *op, RecordKind kind, const json_t *body) {
         _cleanup_(selection_deinit) Selection selection = { .run_id = NULL };
-        Filter filter = { .kind = kind, .viewer = viewer_of(client), .limit = LIMIT_DEFAULT };
+        Filter filter = { .kind = kind, .viewer = viewer_of(client, op), .limit = LIMIT_DEFAULT };
         const char *selector = "";
         int r;
 
@@ -224,7 +224,7 @@ static int read_why(Answers *answers, const Viewer *viewer, const char *run_id, 
 static void ask_why(Client *client, Answers *answers, const json_t *body) {
         _cleanup_(selection_deinit) Selection selection = { .run_id = NULL };
         _cleanup_(json_decrefp) json_t *run = NULL, *events = json_array(), *reply = message_reply("why");
-        Viewer viewer = viewer_of(client);
+        Viewer viewer = viewer_of(client, "why");
         const char *selector = "";
         int r;
 
@@ -248,7 +248,7 @@ static void ask_why(Client *client, Answers *answers, const json_t *body) {
 
 static void ask_kills(Client *client, Answers *answers, const json_t *body) {
         _cleanup_(json_decrefp) json_t *reply = message_reply("kills");
-        Viewer viewer = viewer_of(client);
+        Viewer viewer = viewer_of(client, "kills");
         const char *since_at = "";
         json_t *by_reason = NULL;
         uint64_t count = 0;
@@ -291,7 +291,13 @@ static const struct {
 
 static void on_request(Client *client, Message *message, void *userdata) {
         const char *op = json_string_value(json_object_get(message->body, "op"));
+        const Peer *peer = client_peer(client);
 
+        if (peer->role == ROLE_NONE) {
+                send_reply(client, peer_refusal(op ? op : "?", client_policy(client), peer->uid));
+                client_close(client);
+                return;
+        }
         if (client_userdata(client)) {
                 send_error(client, op ? op : "?", "busy", "a list is on its way", NULL,
                         "Read it to its end, or ask on another connection.");

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "cmd/scidex-recorder/answers.h"
+#include "cmd/scidex-recorder/become.h"
 #include "cmd/scidex-recorder/intake.h"
 #include <fcntl.h>
 #include <getopt.h>
@@ -21,10 +22,13 @@
 #include <sysexits.h>
 
 #define PROGRAM "scidex-recorder"
+#define ID_NONE UINT32_MAX
 
 typedef struct Options {
         const char *directory, *history;         /* history NULL: as the environment says */
         int supervisor_fd, listen_fd, client_fd; /* -EBADF: not given */
+        uint32_t uid, gid;                       /* ID_NONE: stay who we are */
+        PeerPolicy policy;                       /* who may read; without a group, ourselves and root */
         bool read, done;
 } Options;
 
@@ -39,6 +43,10 @@ static const char help_text[] =
         "  --listen-fd M       listening socket on which the record is read\n"
         "  --directory DIR     where the record lies; made if missing (0700)\n"
         "  --history HISTORY   how much is kept: 30days, 1G, or both \"30days,1G\"\n"
+        "  --uid N --gid N     become this user before anything is opened; the record in DIR is given to it\n"
+        "  --group N --group-name NAME\n"
+        "                      whose members may read about their own runs; others but root read nothing\n"
+        "  --admin-group N     whose members may read all\n"
         "  --read              only answer the connected socket --fd N; create and change nothing\n"
         "  --help, --version\n"
         "\n"
@@ -66,6 +74,15 @@ static int parse_socket(const char *option, const char *text, int *ret_fd) {
         return 0;
 }
 
+static int parse_id(const char *option, const char *text, uint32_t *ret) {
+        uint64_t value;
+
+        if (parse_u64(text, &value) < 0 || value >= ID_NONE)
+                return usage(option, "is no id", "give the number of a user or group");
+        *ret = (uint32_t)value;
+        return 0;
+}
+
 static int check_options(const Options *options) {
         if (!options->directory || !*options->directory)
                 return usage("--directory", "is missing", "name the directory of the record");
@@ -75,6 +92,8 @@ static int check_options(const Options *options) {
                 return usage("--read", "serves one client only", "leave out --supervisor-fd and --listen-fd");
         if (!options->read && options->client_fd >= 0)
                 return usage("--fd", "belongs to --read", "add --read, or give --supervisor-fd");
+        if ((options->uid == ID_NONE) != (options->gid == ID_NONE))
+                return usage("--uid", "is half of a user", "give --uid and --gid together");
         if (!options->read && options->supervisor_fd < 0 && options->listen_fd < 0)
                 return usage("--supervisor-fd", "is missing", "scidex-supervisor starts this program; see --help");
         return 0;
@@ -88,6 +107,11 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                 OPTION_DIRECTORY,
                 OPTION_HISTORY,
                 OPTION_READ,
+                OPTION_UID,
+                OPTION_GID,
+                OPTION_GROUP,
+                OPTION_GROUP_NAME,
+                OPTION_ADMIN_GROUP,
                 OPTION_HELP,
                 OPTION_VERSION
         };
@@ -98,13 +122,23 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                 { "directory", required_argument, NULL, OPTION_DIRECTORY },
                 { "history", required_argument, NULL, OPTION_HISTORY },
                 { "read", no_argument, NULL, OPTION_READ },
+                { "uid", required_argument, NULL, OPTION_UID },
+                { "gid", required_argument, NULL, OPTION_GID },
+                { "group", required_argument, NULL, OPTION_GROUP },
+                { "group-name", required_argument, NULL, OPTION_GROUP_NAME },
+                { "admin-group", required_argument, NULL, OPTION_ADMIN_GROUP },
                 { "help", no_argument, NULL, OPTION_HELP },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { NULL, 0, NULL, 0 },
         };
         int c, r = 0;
 
-        *ret = (Options){ .supervisor_fd = -EBADF, .listen_fd = -EBADF, .client_fd = -EBADF };
+        *ret = (Options){ .supervisor_fd = -EBADF,
+                .listen_fd = -EBADF,
+                .client_fd = -EBADF,
+                .uid = ID_NONE,
+                .gid = ID_NONE,
+                .policy = PEER_POLICY_PRIVATE(geteuid()) };
         opterr = 0;
         while (r == 0 && (c = getopt_long(argc, argv, "", table, NULL)) >= 0)
                 switch (c) {
@@ -125,6 +159,21 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                         break;
                 case OPTION_READ:
                         ret->read = true;
+                        break;
+                case OPTION_UID:
+                        r = parse_id("--uid", optarg, &ret->uid);
+                        break;
+                case OPTION_GID:
+                        r = parse_id("--gid", optarg, &ret->gid);
+                        break;
+                case OPTION_GROUP:
+                        r = parse_id("--group", optarg, &ret->policy.group);
+                        break;
+                case OPTION_ADMIN_GROUP:
+                        r = parse_id("--admin-group", optarg, &ret->policy.admin_group);
+                        break;
+                case OPTION_GROUP_NAME:
+                        ret->policy.group_name = optarg;
                         break;
                 case OPTION_HELP:
                 case OPTION_VERSION:
@@ -197,15 +246,37 @@ static int serve(sd_event *event, const Options *options, Spool *spool) {
                 r = options->read ? server_add_client(server, options->client_fd, NULL)
                                   : intake_new(event, options->supervisor_fd, spool, &intake);
         answers.intake = intake;
-        return r < 0 ? r : sd_event_loop(event);
+        if (r < 0)
+                return r;
+        server_set_policy(server, &options->policy);
+        return sd_event_loop(event);
 }
 
-static int run(const Options *options) {
+/* Before anything is opened. The policy's owner follows: what is kept as a user is that user's to read. */
+static int settle_user(Options *options) {
+        int r;
+
+        if (options->uid == ID_NONE)
+                return 0;
+        r = become_prepare(options->directory, options->uid, options->gid);
+        if (r < 0)
+                log_line(LOG_LEVEL_ERROR, "can't give %s to uid %u: %s; give it by hand: chown -R", options->directory,
+                        (unsigned)options->uid, strerror(-r));
+        r = become_user(options->uid, options->gid);
+        if (r < 0)
+                log_line(LOG_LEVEL_ERROR, "can't become uid %u: %s", (unsigned)options->uid, strerror(-r));
+        options->policy.owner = options->uid;
+        return r;
+}
+
+static int run(Options *options) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(spool_freep) Spool *spool = NULL;
         int r;
 
         (void)umask(077);
+        if (settle_user(options) < 0)
+                return EXIT_FAILURE;
         r = sd_event_new(&event);
         if (r >= 0)
                 r = settle_signals(event, options);
