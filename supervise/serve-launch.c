@@ -12,6 +12,7 @@
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
 #include "supervise/environment.h"
+#include "supervise/life.h"
 #include "supervise/serve.h"
 #include "supervise/story.h"
 #include <string.h>
@@ -148,6 +149,22 @@ static bool read_launcher(const Request *q, ProcessIdentity *ret) {
         return true;
 }
 
+/*
+ * A launcher that asks again lost a supervisor before it had its answer: what that one had made for it holds nothing,
+ * and nobody will ever start anything in there.
+ */
+static void drop_abandoned(const Request *q, const ProcessIdentity *launcher) {
+        Run *run, *next;
+
+        for (run = LIST_FIRST(&q->s->runs); run; run = next) {
+                next = LIST_NEXT(run, link);
+                if (run->launcher_pid == launcher->pid && run->launcher_start_ticks == launcher->start_ticks &&
+                        run->phase == PHASE_STARTING && run->pid == 0 && !run->client && enforce_is_empty(run) &&
+                        enforce_remove(run) == 0)
+                        ending_remove(q->s, run);
+        }
+}
+
 void serve_launch(const Request *q) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
         _cleanup_(request_deinit) RunRequest request = { 0 };
@@ -169,6 +186,8 @@ void serve_launch(const Request *q) {
                         q, "bad-request", error.message ? error.message : "out of memory", NULL, error.hint);
         if (!read_launcher(q, &launcher))
                 return;
+        if (json_is_true(json_object_get(q->message->body, "again")))
+                drop_abandoned(q, &launcher);
         outer = serve_run_around(q->s, launcher.pid);
         if (outer && (run_has_kill(outer) || !run_lives(outer)))
                 return serve_refuse(q, "gone", "the outer run is being ended", NULL, NULL);

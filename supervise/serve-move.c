@@ -139,6 +139,13 @@ static int attach(Supervisor *s, const Run *run, pid_t pid) {
         return r > 0 ? -ENOENT : r;
 }
 
+/* Whether pid, and nobody else, is in the group: a supervisor before us moved it and died before it could say so. */
+static bool is_moved(const Run *run, pid_t pid) {
+        _cleanup_(pid_list_deinit) PidList list = {};
+
+        return procs_read(run->group.fd, &list) == 0 && list.count == 1 && list.pids[0] == pid;
+}
+
 void serve_move(const Request *q) {
         Run *run = q->session->run;
         _cleanup_(close_fdp) int pidfd = -EBADF;
@@ -147,10 +154,12 @@ void serve_move(const Request *q) {
 
         if (!run || !run_is_grouped(run))
                 return serve_refuse(q, "bad-request", "there is no group to move into", NULL, NULL);
+        r = serve_child(q, &child, &pidfd);
+        if (r == 0 && run->pid == 0 && is_moved(run, child.pid))
+                return serve_answer(q, message_reply(q->op));
         /* Only then can a stray be told from a process of the run, which must not get out this way. */
         if (run->pid != 0 || !enforce_is_empty(run))
                 return serve_refuse(q, "bad-request", "the run has been started already", NULL, NULL);
-        r = serve_child(q, &child, &pidfd);
         if (r == -ESRCH)
                 return serve_refuse(q, "gone", "the process has ended", NULL, NULL);
         if (r < 0)

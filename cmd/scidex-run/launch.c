@@ -11,12 +11,14 @@
 #include "base/clock.h"
 #include "control/client.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
 #define ANSWER_WAIT_USEC (20 * USEC_PER_SEC)
+#define AGAIN_EVERY_MSEC 20
 
 /* What is blocked and read from the signalfd while the run lives; terminal stops (TTIN, TTOU) keep their default. */
 static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP,
@@ -106,40 +108,62 @@ int launch_open_report(Launch *l) {
         return -EIO;
 }
 
+static bool is_lost(int r) {
+        return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN;
+}
+
+/*
+ * The supervisor went between our question and its answer: systemd's comes back, a private one that was just leaving
+ * is started anew. 0 when there is one again.
+ */
+static int connect_again(Launch *l, uint64_t until_usec) {
+        l->connection.fd = close_fd(l->connection.fd);
+        do {
+                int r = connection_reopen(&l->connection);
+
+                if (r != -EAGAIN)
+                        return r;
+                (void)poll(NULL, 0, AGAIN_EVERY_MSEC);
+        } while (clock_boottime_usec() < until_usec);
+        return -ECONNRESET;
+}
+
+static json_t *launch_message(const Launch *l, bool again) {
+        json_t *request = message_request("launch");
+
+        if (request &&
+                (json_object_set_new(request, "request", request_given_to_json(&l->options->request)) < 0 ||
+                        (again && json_object_set_new(request, "again", json_true()) < 0))) {
+                json_decref(request);
+                return NULL;
+        }
+        return request;
+}
+
 int launch_ask(Launch *l) {
-        bool again = true;
+        uint64_t until_usec = usec_add(clock_boottime_usec(), ANSWER_WAIT_USEC);
+        _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
+        int r = ask(l, launch_message(l, false), &reply);
 
-        for (;;) {
-                _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
-                json_t *request = message_request("launch");
-                int r;
-
-                (void)json_object_set_new(request, "request", request_given_to_json(&l->options->request));
-                r = ask(l, request, &reply);
-                if ((r == -ECONNRESET || r == -EPIPE) && again) {
-                        /* A private supervisor that was just leaving: there will be another. */
-                        again = false;
-                        connection_deinit(&l->connection);
-                        r = connection_open(l->options->private_only, &l->connection);
-                        if (r == 0)
-                                continue;
-                        return r;
-                }
-                if (r < 0) {
-                        run_say("the supervisor at %s does not answer: %s; see scidexctl doctor", l->connection.path,
-                                strerror(-r));
-                        return r;
-                }
-                if (!json_is_true(json_object_get(reply.body, "ok"))) {
-                        say_error(reply.body);
-                        return -EPERM;
-                }
-                r = launch_take_answer(l, &reply);
-                if (r < 0)
-                        run_say("the answer of the supervisor at %s can't be used: %s; nothing was started",
-                                l->connection.path, strerror(-r));
+        while (is_lost(r) && clock_boottime_usec() < until_usec) {
+                r = connect_again(l, until_usec);
+                if (r == 0)
+                        r = ask(l, launch_message(l, true), &reply);
+        }
+        if (r < 0) {
+                run_say("the supervisor at %s does not answer: %s; see scidexctl doctor", l->connection.path,
+                        strerror(-r));
                 return r;
         }
+        if (!json_is_true(json_object_get(reply.body, "ok"))) {
+                say_error(reply.body);
+                return -EPERM;
+        }
+        r = launch_take_answer(l, &reply);
+        if (r < 0)
+                run_say("the answer of the supervisor at %s can't be used: %s; nothing was started", l->connection.path,
+                        strerror(-r));
+        return r;
 }
 
 static int block_signals(Launch *l) {
@@ -170,11 +194,38 @@ static json_t *process_message(const char *op, pid_t pid) {
         return message;
 }
 
-/* Has the supervisor move the waiting child, then opens its gate. */
-static int move_and_go(Launch *l) {
+/* Takes up the run at the next supervisor, with its process still to be moved. */
+static int attach_again(Launch *l, uint64_t until_usec) {
+        _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
+        json_t *message;
+        int r = connect_again(l, until_usec);
+
+        if (r < 0)
+                return r;
+        message = message_request("attach");
+        if (message)
+                (void)json_object_set_new(message, "run_id", json_string(l->run_id));
+        r = ask(l, message, &reply);
+        if (r == 0 && !json_is_true(json_object_get(reply.body, "ok"))) {
+                say_error(reply.body);
+                return -EPERM;
+        }
+        return r;
+}
+
+/* Has the supervisor move the waiting child; its gate is opened by the caller. */
+static int move_child(Launch *l) {
+        uint64_t until_usec = usec_add(clock_boottime_usec(), ANSWER_WAIT_USEC);
         _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
         int r = ask(l, process_message("move", l->spawned.pid), &reply);
 
+        while (is_lost(r) && clock_boottime_usec() < until_usec) {
+                r = attach_again(l, until_usec);
+                if (r == 0)
+                        r = ask(l, process_message("move", l->spawned.pid), &reply);
+        }
+        if (r == -EPERM)
+                return r;
         if (r < 0) {
                 run_say("the supervisor does not answer: %s; nothing was started", strerror(-r));
                 return r;
@@ -216,7 +267,7 @@ int launch_start(Launch *l) {
         r = l->group_fd >= 0 ? spawn_process(&options, l->group_fd, &l->spawned) : -EACCES;
         if (clone_is_denied(r)) {
                 r = spawn_process(&options, -1, &l->spawned);
-                if (r == 0 && l->group_fd >= 0 && move_and_go(l) < 0)
+                if (r == 0 && l->group_fd >= 0 && move_child(l) < 0)
                         return -EPERM;
         }
         if (r < 0) {

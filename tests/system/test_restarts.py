@@ -1,0 +1,154 @@
+"""The supervisor is killed again and again while runs start, finish, hit limits and are killed: nobody notices.
+
+Each run here knows how it must end. Afterwards its launcher's status and report, its row and its events are held
+against that, and every kill's times against its deadline.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from scidextest import eventually, helper, parse_time  # noqa: E402
+from systemtest import SUPERVISOR, SystemTest, main_pid, systemctl  # noqa: E402
+
+KILLS = 200
+ALIVE = 50
+SEED = int(os.environ.get("SCIDEX_TEST_SEED", time.time_ns() % 1_000_000))
+LATEST = 2.0  # seconds after deadline and grace
+
+IGNORE = "trap '' TERM; while :; do sleep 1; done"
+
+
+class Kind:
+    """A way to end: options, command, exit status, verdict, reasons of the events."""
+
+    def __init__(self, name, options, command, status, verdict, events=(), ask=None):
+        self.name, self.options, self.command = name, options, command
+        self.status, self.verdict, self.events, self.ask = status, verdict, list(events), ask
+
+
+def kinds():
+    return [
+        Kind("completed", [], lambda r: ["sleep", f"{r.uniform(1, 12):.2f}"], 0, "completed"),
+        Kind("short", [], lambda r: ["true"], 0, "completed"),
+        Kind("failed", [], lambda r: ["sh", "-c", f"sleep {r.uniform(0, 6):.2f}; exit 3"], 3, "failed"),
+        Kind("crashed", [], lambda r: ["sh", "-c", f"sleep {r.uniform(0, 6):.2f}; kill -9 $$"], 137, "crashed"),
+        Kind("missing", [], lambda r: ["/nonexistent/program"], 127, "failed"),
+        Kind("timeout", ["--timeout", "5s", "--grace", "2s"], lambda r: ["sleep", "1000"], 124, "timeout", ["timeout"]),
+        Kind("ignores", ["--timeout", "4s", "--grace", "2s"], lambda r: ["sh", "-c", IGNORE], 124, "timeout", ["timeout"]),
+        Kind("memory", ["--memory", "24M"], lambda r: [helper("leaker")], 137, "memory", ["memory"]),
+        Kind("cancelled", ["--grace", "2s"], lambda r: ["sleep", "1000"], 143, "cancelled", ["cancelled"], "kill"),
+        Kind("leftover", ["--grace", "2s"], lambda r: ["sh", "-c", f"sleep 1000 & sleep {r.uniform(0, 4):.2f}; exit 4"], 4, "failed", ["orphan"]),
+    ]  # fmt: skip
+
+
+class Storm:
+    """ALIVE runs at a time, of random kinds, as alice and bob."""
+
+    def __init__(self, test, random_source):
+        self.test, self.random, self.kinds = test, random_source, kinds()
+        self.alive, self.ended = [], []
+
+    def start(self):
+        kind = self.random.choice(self.kinds)
+        launch = self.test.start_scidex(
+            "--quiet", "--analysis-id", kind.name, *kind.options, "--", *kind.command(self.random),
+            user=self.random.choice(["alice", "bob"]),
+        )  # fmt: skip
+        launch.kind, launch.kill_at = kind, time.monotonic() + self.random.uniform(2, 8) if kind.ask else None
+        self.alive.append(launch)
+
+    def cancel_due(self):
+        """What is due to be cancelled; a supervisor that is away is asked again later."""
+        due = [launch for launch in self.alive if launch.kill_at and time.monotonic() >= launch.kill_at]
+        for launch in due:
+            try:
+                rows = [row for row in self.test.world.list() if row["launcher_pid"] == launch.process.pid]
+                if rows:
+                    self.test.world.kill(rows[0]["run_id"])
+                    launch.kill_at = None
+            except (OSError, EOFError, self.test.world_errors):
+                return
+
+    def step(self, refill=True):
+        for launch in [launch for launch in self.alive if launch.process.poll() is not None]:
+            self.alive.remove(launch)
+            self.ended.append(launch)
+        self.cancel_due()
+        # A few at a time: it is the mixture that counts, not the load.
+        for _ in range(min(4, ALIVE - len(self.alive)) if refill else 0):
+            self.start()
+
+
+class Restarts(SystemTest):
+    world_errors = Exception
+
+    def kill_at_random(self, storm, source):
+        """One kill -9 of all of the unit's processes, at a random moment after the last start."""
+        until = time.monotonic() + source.uniform(0, 1.2)
+        while time.monotonic() < until:
+            storm.step()
+            time.sleep(0.02)
+        before = main_pid(SUPERVISOR)
+        systemctl("kill", "--signal", "KILL", SUPERVISOR)
+        eventually(lambda: main_pid(SUPERVISOR) not in (0, before), 20, "systemd starts it again")
+
+    def check(self, launch, rows, events):
+        kind, result = launch.kind, launch.wait(60)
+        where = f"{kind.name}: {result}"
+        self.assertEqual(result.status, kind.status, where)
+        self.assertEqual(result.run["verdict"], kind.verdict, where)
+        run_id = result.run["run_id"]
+        row = rows.get(run_id)
+        self.assertIsNotNone(row, f"no row in the record: {where}")
+        self.assertEqual(row["verdict"], kind.verdict, row)
+        mine = events.get(run_id, [])
+        self.assertEqual([event["reason"] for event in mine], kind.events, where)
+        for event in mine:
+            if event["reason"] == "timeout":
+                late = parse_time(event["empty_at"]) - parse_time(row["deadline_at"]) - row["grace_sec"]
+                self.assertLess(late, LATEST, f"outlived its deadline and grace by {late:.2f} s: {event}")
+
+    def record(self):
+        """All rows and events of this test, by run."""
+        rows, events = {}, {}
+        for row in self.world.history(limit=1_000_000):
+            rows[row["run_id"]] = row
+        for event in self.world.events(limit=1_000_000):
+            events.setdefault(event["run_id"], []).append(event)
+        return rows, events
+
+    def test_killed_200_times_under_50_runs_nothing_is_lost_doubled_or_late(self):
+        signal.alarm(1500)
+        source = random.Random(SEED)
+        print(f"     seed {SEED}: SCIDEX_TEST_SEED={SEED} repeats it")
+        storm = Storm(self, source)
+        while len(storm.alive) < ALIVE:
+            storm.step()
+        for _ in range(KILLS):
+            self.kill_at_random(storm, source)
+        for launch in storm.alive:
+            if launch.kill_at:
+                launch.kill_at = 0.1
+        while storm.alive:
+            storm.step(refill=False)
+            time.sleep(0.05)
+        ids = {launch.wait(1).run["run_id"] for launch in storm.ended}
+        eventually(lambda: ids <= set(self.record()[0]), 10, "every run has its row")
+        rows, events = self.record()
+        wrong = []
+        for launch in storm.ended:
+            try:
+                self.check(launch, rows, events)
+            except AssertionError as error:
+                wrong.append(str(error))
+        killed = sum(len(launch.kind.events) for launch in storm.ended)
+        print(f"     {len(storm.ended)} runs, {killed} kills, {KILLS} restarts")
+        self.assertEqual(wrong, [])
+        ours = [event for run_id in ids for event in events.get(run_id, [])]
+        self.assertEqual(len(ours), killed)
+        self.assertEqual(len({event["event_id"] for event in ours}), killed)
+        self.assertEqual(self.world.list(), [])
