@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from scidextest import ProtocolError, ScidexTest, eventually, pidfd, read_text, wait_readable  # noqa: E402
@@ -75,6 +76,8 @@ class Defaults(ConfigTest):
             signal.pidfd_send_signal(stopped, signal.SIGSTOP)
             try:
                 self.assertTrue(wait_readable(ended, 30), "the backstop did not end the run")
+                # 2 s and 5 s; with the built-in grace 10 s later.
+                self.assertLess(time.monotonic() - launch.started, 16)
             finally:
                 signal.pidfd_send_signal(stopped, signal.SIGCONT)
         result = launch.wait()
