@@ -48,3 +48,46 @@ void config_resolve(ConfigName *names, size_t n_names);
  * is as for everybody). 0 or -ENOMEM.
  */
 int config_find_names(Config *config, ConfigFindings *findings);
+
+/* config-keys.c knows which keys there are, config-values.c how their values are written. */
+typedef enum ConfigKind {
+        KIND_SIZE,
+        KIND_TIME,
+        KIND_COUNT,
+        KIND_TEXT,
+        KIND_NAME,
+        KIND_SQLITE,
+        KIND_HISTORY,
+        KIND_CMDLINE,
+        KIND_LISTEN,
+        KIND_YES_NO,
+} ConfigKind;
+
+#define NO_CAP CAP_MAX_
+
+typedef struct ConfigKey {
+        const char *section, *key;
+        ConfigKind kind;
+        size_t offset;
+        uint64_t least, most; /* of a number; infinity is judged too */
+        Cap cap;              /* NO_CAP: it is none */
+        const char *range;    /* what is wrong with a number beyond these, and what to write */
+        const char *remedy;
+} ConfigKey;
+
+/* One value on its way into its place. */
+typedef struct ConfigSetting {
+        Config *config;
+        const ConfigKey *key;
+        const ConfigPlace *place;
+        ConfigFindings *findings;
+        void *at;
+} ConfigSetting;
+
+/* Takes the value over, or notes what is wrong with it; an empty one takes back what was set before. 0 or -ENOMEM. */
+int config_take_value(const ConfigSetting *setting, const Config *built_in);
+/* The reason is taken over. 0 or -ENOMEM. */
+int config_wrong(const ConfigSetting *setting, char *reason, const char *remedy);
+bool config_name_is_possible(const char *name);
+/* Where something is written down, for the words of a refusal; the Config owns it. NULL on OOM. */
+const char *config_keep_place(Config *config, const ConfigPlace *place);
