@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import REPO, Client, ProtocolError, ScidexTest, deadline, eventually, skip, wait_readable  # noqa: E402
+from scidextest import REPO, Client, ProtocolError, ScidexTest, deadline, eventually, read_text, skip, wait_readable  # noqa: E402
 
 RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
@@ -178,13 +178,13 @@ class ExampleClient(ScidexTest):
             env={"SCIDEX_SOCKET": path or self.world.socket}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline(20),
         )  # fmt: skip
 
-    def test_the_document_quotes_it_as_it_is(self):
+    def test_the_documents_quote_it_as_it_is(self):
         if not os.path.isdir(os.path.join(REPO, "docs")):
             skip("the guest has no documents")
-        with open(os.path.join(REPO, "examples", "client.py"), encoding="utf-8") as file:
-            quoted = "".join("    " + line if line.strip() else line for line in file)
-        with open(os.path.join(REPO, "docs", "protocol.md"), encoding="utf-8") as file:
-            self.assertIn(quoted, file.read())
+        source = read_text(os.path.join(REPO, "examples", "client.py"))
+        indented = "".join("    " + line if line.strip() else line for line in source.splitlines(True))
+        self.assertIn(indented, read_text(os.path.join(REPO, "docs", "protocol.md")))
+        self.assertIn(f"```\n{source}```\n", read_text(os.path.join(REPO, "docs", "man", "scidex-protocol.7.scd")))
 
     def test_it_lists_and_kills(self):
         launch = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")

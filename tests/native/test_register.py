@@ -9,6 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from scidextest import (  # noqa: E402
+    REPO,
     SLOW,
     ProtocolError,
     ScidexTest,
@@ -112,6 +113,24 @@ class Register(Registering):
         self.assertEqual(run["labels"], {"a": "b"})
         self.assertIn("sleep 1000", run["cmdline"])
         self.assertEqual(run["uid"], os.getuid())
+
+    def test_the_example_client_registers_lists_and_kills_it(self):
+        process, pids = self.start_tree()
+        client = [sys.executable, os.path.join(REPO, "examples", "client.py")]
+        environment = {"SCIDEX_SOCKET": self.world.socket}
+        registered = subprocess.run(
+            [*client, "register", str(process.pid), "SDA-9", str(1 << 30), "600"], env=environment, capture_output=True, text=True
+        )
+        self.assertEqual(registered.returncode, 0, registered.stderr)
+        run_id = registered.stdout.strip()
+        run = self.world.show(run_id)
+        self.assertEqual(sorted(group_processes(run["group"])), pids)
+        self.assertEqual((run["analysis_id"], run["memory_limit_bytes"], run["timeout_sec"]), ("SDA-9", 1 << 30, 600))
+        self.assertEqual(subprocess.check_output([*client, "list"], env=environment, text=True), f"{run_id} running SDA-9\n")
+        self.assertEqual(subprocess.check_output([*client, "kill", "SDA-9"], env=environment, text=True), f"{run_id}\n")
+        process.wait(20 * SLOW)
+        self.assert_gone(pids)
+        self.assert_recorded(run_id, "cancelled")
 
     def test_its_time_is_over_and_all_of_it_ends(self):
         process, pids = self.start_tree()
