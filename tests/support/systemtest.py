@@ -101,8 +101,10 @@ def journal(*matches, cursor=None):
     command("journalctl", "--sync")
     words = ["journalctl", "--output=json", "--no-pager", "--quiet", *matches]
     if cursor:
-        words.append(f"--after-cursor={cursor}")
-    return [json.loads(line) for line in command(*words).stdout.splitlines()]
+        # Not --after-cursor: with matches it leaves out the first entry that matches, unless that is the cursor's.
+        words.append(f"--cursor={cursor}")
+    entries = [json.loads(line) for line in command(*words).stdout.splitlines()]
+    return [entry for entry in entries if entry["__CURSOR"] != cursor]
 
 
 def journal_cursor():
