@@ -62,6 +62,9 @@ static int answer_start(const Request *q, const Run *run) {
                 json_object_set_new(reply, "launched_boottime_usec", json_from_u64(run->launched_usec)) < 0 ||
                 json_object_set_new(reply, "launched_at_usec", json_from_u64(run->launched_at)) < 0 ||
                 json_object_set_new(reply, "request", request_limits_to_json(&run->request)) < 0 ||
+                (q->s->options.private_mode &&
+                        json_object_set_new(reply, "state_directory", json_from_text(q->s->options.state_directory)) <
+                                0) ||
                 json_object_set_new(reply, "enforcement",
                         json_string(run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel")) < 0 ||
                 json_object_set_new(reply, "environment", environment_of_run(run, path)) < 0 ||

@@ -73,11 +73,12 @@ static int write_handover(const Launch *l, const Usage *usage, const char *event
                 .backstop = l->backstop };
         int r = clock_boot_id(boot_id);
 
-        if (r == 0 && l->connection.is_private)
+        if (r == 0 && l->connection.is_private && !l->state_directory)
                 r = client_state_directory(&directory);
         if (r == 0)
-                r = l->connection.is_private ? handover_write(directory, &handover)
-                                             : handover_write_system(l->connection.path, &handover);
+                r = l->connection.is_private
+                        ? handover_write(l->state_directory ? l->state_directory : directory, &handover)
+                        : handover_write_system(l->connection.path, &handover);
         if (r < 0)
                 run_say("warning: no supervisor came back and the end of this run can't be left for the next one: %s",
                         strerror(-r));

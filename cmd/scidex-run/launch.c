@@ -78,15 +78,15 @@ void launch_take_limits(Launch *l, const json_t *body) {
 }
 
 int launch_take_answer(Launch *l, Message *reply) {
-        const char *id;
-
-        const char *start = "";
+        const char *id, *start = "", *directory;
 
         if (json_get_text(reply->body, "run_id", &id) < 0 || json_get_text(reply->body, "start", &start) < 0)
                 return -EBADMSG;
         if (strcmp(start, "plain") != 0 && reply->n_fds == 0)
                 return -EBADMSG; /* a group without its fd: outside of it nothing would hold the command */
         l->run_id = strdup(id);
+        if (json_get_text(reply->body, "state_directory", &directory) == 0)
+                l->state_directory = strdup(directory);
         l->group_fd = message_take_fd(reply, 0);
         l->kill_fd = message_take_fd(reply, 1);
         l->request = l->options->request;
@@ -292,6 +292,7 @@ void launch_deinit(Launch *l) {
                 free(*e);
         free(l->environment);
         free(l->run_id);
+        free(l->state_directory);
         json_decref(l->marker);
         json_decref(l->killed);
         json_decref(l->run);

@@ -16,6 +16,7 @@ typedef struct Launch {
         Connection connection;     /* owned */
         int report_fd;             /* owned; -EBADF: none asked for */
         char *run_id;              /* owned */
+        char *state_directory;     /* owned; where a private supervisor looks for a handover, NULL: the usual place */
         char **environment;        /* owned; "K=V", NULL-terminated */
         int group_fd, kill_fd;     /* owned; -EBADF without a group */
         uint64_t launched_at, launched_usec, deadline_usec;

@@ -67,7 +67,7 @@ static json_t *ask_disk(const json_t *request) {
         _cleanup_(freep) char *directory = NULL;
         int r;
 
-        r = client_state_directory(&directory);
+        r = ask_state_directory(&directory);
         if (r == 0)
                 r = source_read_directory(directory, &source);
         return r == 0 ? source_ask(&source, request) : answer_of_connect(r, directory ? directory : "the record");
@@ -84,7 +84,7 @@ static json_t *answer_of_nobody(const Options *options, Where where) {
                         "scidex-run -- COMMAND starts one with the run; scidexctl history shows the runs that have "
                         "ended",
                         "no supervisor is running");
-        (void)client_state_directory(&directory);
+        (void)ask_state_directory(&directory);
         return answer_failed("no-record", "a first run makes one: scidex-run --analysis-id first -- true",
                 "no supervisor is running and there is no record in %s", directory ? directory : "the state directory");
 }

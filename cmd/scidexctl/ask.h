@@ -39,3 +39,6 @@ json_t *ask_run(const Options *options, const char *run, bool live_first);
 json_t *request_filtered(const char *op, const Options *options, json_t **ret_error);
 /* {"op":op,"run":run}. NULL on OOM. */
 json_t *request_run(const char *op, const char *run);
+
+/* Where the record lies, as the configuration says. 0, -errno; caller frees. */
+int ask_state_directory(char **ret);

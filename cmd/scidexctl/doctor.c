@@ -151,7 +151,7 @@ static void gather_directories(DoctorFacts *d) {
         }
         if (d->socket_directory)
                 d->socket_directory_state = directory_state(d->socket_directory, true);
-        if (client_state_directory(&d->state_directory) < 0)
+        if (ask_state_directory(&d->state_directory) < 0)
                 return;
         d->state_directory_state = directory_state(d->state_directory, false);
         above = existing_above(d->state_directory);

@@ -226,6 +226,37 @@ class Storage(ConfigTest):
         recorder = read_text(f"/proc/{world.recorder_pid()}/cmdline").split("\0")
         self.assertIn("172800000000us,3145728K", recorder)
 
+    def test_it_is_found_there_without_a_supervisor_too(self):
+        world = self.here()
+        place = os.path.join(world.directory, "elsewhere")
+        self.configure(f"[storage]\nsqlite = {place}/spool.sqlite\n")
+        run = world.run("--", "true").run
+        world.stop_supervisor()
+        done = subprocess.run(
+            [world.program("scidexctl"), "history"], env=world.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        self.assertIn(run["run_id"][-8:], done.stdout, done)
+
+    def test_an_end_that_no_supervisor_saw_is_left_there(self):
+        world = self.here()
+        world.copy_programs()
+        place = os.path.join(world.directory, "elsewhere")
+        self.configure(f"[storage]\nsqlite = {place}/spool.sqlite\n")
+        launch = world.start("--", "sh", "-c", "echo up; read line; exit 7", stdin=subprocess.PIPE)
+        launch.read_line()
+        run_id = launch.run_id()
+        supervisor = os.path.join(world.programs, "scidex-supervisor")
+        os.rename(supervisor, supervisor + ".away")
+        world.stop_supervisor(9)
+        world.faults.clear()  # that it was killed is what this is about
+        launch.process.stdin.write(b"\n")
+        self.assert_status(launch.wait(), 7)
+        self.assertTrue(os.path.exists(os.path.join(place, "left", run_id + ".json")))
+        os.rename(supervisor + ".away", supervisor)
+        self.assert_status(world.run("--", "true"), 0)
+        row = eventually(lambda: [r for r in world.history() if r["run_id"] == run_id], 10, "the end is recorded")[0]
+        self.assertEqual((row["verdict"], row["exit_status"]), ("failed", 7))
+
 
 class System(ConfigTest):
     """A daemon of root's, as the system's is, and ordinary users. Users and their group by number, as nobody has a name everywhere."""
