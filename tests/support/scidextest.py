@@ -42,7 +42,7 @@ MIB = 1 << 20
 
 PROGRAMS = ("scidex-run", "scidex-supervisor", "scidex-recorder", "scidexctl")
 # Programs of ours that may become orphans while a test goes on: daemons, and the children of daemons that were killed.
-OWN_COMMS = tuple(name[:15] for name in PROGRAMS)
+OWN_COMMS = (*(name[:15] for name in PROGRAMS), "scidex-measure")
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -642,20 +642,23 @@ class World:
         return read_text(os.path.join(self.directory, "daemon.log"), "")
 
     def stop_supervisor(self, number=signal.SIGTERM):
-        """Ends the supervisor by its pid and waits for it, and for its recorder. False when there was none."""
+        """Ends the supervisor by its pid and waits for it, and for its children. False when there was none."""
         # One that answered before may have failed at just this question.
         known = [other for other in self.supervisors if is_alive(other) and process_comm(other) in OWN_COMMS and self.is_ours(other)]
         pid = self.supervisor_pid() or next(iter(known), None)
         if pid is None:
             return False
-        recorder = next((child for child in children_of(pid) if process_comm(child) == "scidex-recorder"), None)
+        children = [child for child in children_of(pid) if process_comm(child) in OWN_COMMS]
         with pidfd(pid) as fd:
             signal.pidfd_send_signal(fd, number)
             if not wait_readable(fd, 15):
                 raise AssertionError(f"the supervisor did not end {deadline(15):g} s after signal {number}")
         self.collect(pid)
-        if recorder is not None:
-            eventually(lambda: self.collect(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
+        for child in children:
+            if process_comm(child) == "scidex-measure":  # is killed when its parent has ended: no status to look at
+                eventually(lambda child=child: not is_alive(child), 15, "what reads for the supervisor ends with it")
+            else:
+                eventually(lambda child=child: self.collect(child) or not is_alive(child), 15, "the recorder ends with its supervisor")
         return True
 
     def collect(self, pid):
