@@ -13,7 +13,7 @@
 #include "base/parse.h"
 #include <string.h>
 
-#define MEMORY_LEAST_BYTES 4096 /* less is refused as nonsense, and would hide that the cap is the reason */
+#define MEMORY_LEAST_BYTES 4096 /* less can't be asked for */
 
 /* A sum that can't overflow: infinity stays. */
 static uint64_t plus(uint64_t a, uint64_t b) {
@@ -82,13 +82,13 @@ static char *memory_text(const RunRequest *r) {
                 format_bytes(swap, r->swap_bytes));
 }
 
-/* What --memory may be where room is left beside the swap; "" where that is nothing. */
+/* What --memory may be beside the swap; "" where there is no room at all. */
 static char *memory_remedy(const RunRequest *r, uint64_t room) {
         _cleanup_(freep) char *size = NULL;
         uint64_t left = minus(room, r->swap_bytes == UINT64_MAX ? 0 : r->swap_bytes);
 
         if (left < MEMORY_LEAST_BYTES)
-                return strdup("");
+                return strdup(room < MEMORY_LEAST_BYTES ? "" : "Write a smaller --swap");
         size = size_to_write(left);
         return size
                 ? text_printf("Write --memory %s or less%s", size, r->swap_bytes == UINT64_MAX ? " without --swap" : "")
@@ -155,22 +155,53 @@ static int check_total(
                 total_remedy(config, usage, smaller));
 }
 
-static int check_timeout(const Config *config, const UserCaps *caps, const RunRequest *r, RequestError *error) {
-        _cleanup_(freep) char *place = place_of(caps, CAP_TIMEOUT, "timeout_max");
-        char asked[FORMAT_MAX], cap[FORMAT_MAX];
+/* Who ignores TERM lives for the grace as well: what is above the usual one counts like the time limit. */
+static uint64_t extra_grace(const Config *config, const RunRequest *r) {
+        return minus(r->grace_usec, config->defaults.grace_usec);
+}
 
-        if (r->timeout_usec <= caps->timeout_max_usec)
+static uint64_t lifetime(const Config *config, const RunRequest *r) {
+        return plus(r->timeout_usec, extra_grace(config, r));
+}
+
+/* "wall-clock limit 3h", "wall-clock limit 1h with grace 2h", "a run without wall-clock limit" */
+static char *time_text(const Config *config, const RunRequest *r) {
+        char timeout[FORMAT_MAX], grace[FORMAT_MAX];
+
+        if (r->timeout_usec == USEC_INFINITY)
+                return strdup("a run without wall-clock limit");
+        if (extra_grace(config, r) == 0)
+                return text_printf("wall-clock limit %s", format_duration(timeout, r->timeout_usec));
+        return text_printf("wall-clock limit %s with grace %s", format_duration(timeout, r->timeout_usec),
+                format_duration(grace, r->grace_usec));
+}
+
+/* What to write; of more than one word in quotes. */
+static char *time_remedy(const Config *config, const UserCaps *caps, const RunRequest *r) {
+        bool of_grace = r->timeout_usec <= caps->timeout_max_usec;
+        uint64_t usec = of_grace ? plus(config->defaults.grace_usec, caps->timeout_max_usec - r->timeout_usec)
+                                 : caps->timeout_max_usec;
+        char time[FORMAT_MAX];
+        const char *quote = strchr(format_duration(time, usec), ' ') ? "\"" : "";
+
+        return text_printf("Write --%s %s%s%s or less, or %s timeout_max", of_grace ? "grace" : "timeout", quote, time,
+                quote, whom(config));
+}
+
+static int check_timeout(const Config *config, const UserCaps *caps, const RunRequest *r, RequestError *error) {
+        _cleanup_(freep) char *place = NULL, *asked = NULL;
+        char cap[FORMAT_MAX];
+
+        if (lifetime(config, r) <= caps->timeout_max_usec)
                 return 0;
-        if (!place)
+        place = place_of(caps, CAP_TIMEOUT, "timeout_max");
+        asked = time_text(config, r);
+        if (!place || !asked)
                 return -ENOMEM;
-        format_duration(cap, caps->timeout_max_usec);
-        return forbid(error, "timeout",
-                r->timeout_usec == USEC_INFINITY
-                        ? text_printf("a run without wall-clock limit is above the cap of %s (%s)", cap, place)
-                        : text_printf("wall-clock limit %s is above the cap of %s (%s)",
-                                  format_duration(asked, r->timeout_usec), cap, place),
-                text_printf("Write --timeout %s%s%s or less, or %s timeout_max", strchr(cap, ' ') ? "\"" : "", cap,
-                        strchr(cap, ' ') ? "\"" : "", whom(config)));
+        return forbid(error, r->timeout_usec <= caps->timeout_max_usec ? "grace" : "timeout",
+                text_printf(
+                        "%s is above the cap of %s (%s)", asked, format_duration(cap, caps->timeout_max_usec), place),
+                time_remedy(config, caps, r));
 }
 
 static void take_defaults(const RunDefaults *defaults, RunRequest *r) {
@@ -191,17 +222,20 @@ static void take_defaults(const RunDefaults *defaults, RunRequest *r) {
                         *members[i].at = members[i].value;
 }
 
-static void shrink_defaults(const UserCaps *caps, bool nested, RunRequest *r) {
+/* To what a cap leaves beside what was asked for; where that is nothing the cap is what the refusal will be about. */
+static uint64_t shrunk(uint64_t value, uint64_t cap, uint64_t asked) {
+        return MIN_OF(value, minus(cap, asked) > 0 ? minus(cap, asked) : cap);
+}
+
+static void shrink_defaults(const Config *config, const UserCaps *caps, bool nested, RunRequest *r) {
         uint64_t room = nested ? caps->memory_max_bytes : MIN_OF(caps->memory_max_bytes, caps->memory_total_max_bytes);
 
-        if (!(r->given & REQUEST_MEMORY)) {
-                r->memory_bytes = MIN_OF(r->memory_bytes, minus(room, r->given & REQUEST_SWAP ? r->swap_bytes : 0));
-                r->memory_bytes = MAX_OF(r->memory_bytes, (uint64_t)MEMORY_LEAST_BYTES);
-        }
+        if (!(r->given & REQUEST_MEMORY))
+                r->memory_bytes = shrunk(r->memory_bytes, room, r->given & REQUEST_SWAP ? r->swap_bytes : 0);
         if (!(r->given & REQUEST_SWAP))
                 r->swap_bytes = MIN_OF(r->swap_bytes, minus(room, r->memory_bytes));
         if (!(r->given & REQUEST_TIMEOUT))
-                r->timeout_usec = MIN_OF(r->timeout_usec, caps->timeout_max_usec);
+                r->timeout_usec = shrunk(r->timeout_usec, caps->timeout_max_usec, extra_grace(config, r));
 }
 
 int config_admit(const Config *config, const UserCaps *caps, const UserUsage *usage, bool nested, RunRequest *request,
@@ -210,7 +244,7 @@ int config_admit(const Config *config, const UserCaps *caps, const UserUsage *us
 
         *error = (RequestError){ 0 };
         take_defaults(&config->defaults, request);
-        shrink_defaults(caps, nested, request);
+        shrink_defaults(config, caps, nested, request);
         r = check_runs(config, caps, usage, error);
         if (r == 0)
                 r = check_memory(config, caps, request, error);
@@ -234,7 +268,7 @@ int config_admit_change(const Config *config, const UserCaps *caps, const UserUs
                 if (r == 0 && !nested)
                         r = check_total(config, caps, usage, after, error);
         }
-        if (r == 0 && after->timeout_usec > before->timeout_usec)
+        if (r == 0 && lifetime(config, after) > lifetime(config, before))
                 r = check_timeout(config, caps, after, error);
         return r;
 }

@@ -37,7 +37,7 @@ typedef struct UserCaps {
         uint64_t runs_max;               /* runs at once, nested ones too */
         uint64_t memory_total_max_bytes; /* memory and swap limits of all of the user's outermost runs together */
         uint64_t memory_max_bytes;       /* memory and swap limit of one run */
-        uint64_t timeout_max_usec;       /* wall-clock limit of one run */
+        uint64_t timeout_max_usec;       /* wall-clock limit of one run, with what its grace is above the default */
         const char *set_in[CAP_MAX_];    /* borrowed of the Config: "FILE:LINE" or a variable's name; NULL: no cap */
 } UserCaps;
 

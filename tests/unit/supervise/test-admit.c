@@ -15,7 +15,7 @@
 
 typedef struct Asked {
         unsigned given;
-        uint64_t memory, swap, timeout, memory_high, warn_before;
+        uint64_t memory, swap, timeout, memory_high, warn_before, grace;
 } Asked;
 
 static Config *system_config(void) {
@@ -34,6 +34,8 @@ static void request_of(const Asked *asked, RunRequest *ret) {
                 ret->swap_bytes = asked->swap;
         if (asked->given & REQUEST_TIMEOUT)
                 ret->timeout_usec = asked->timeout;
+        if (asked->given & REQUEST_GRACE)
+                ret->grace_usec = asked->grace;
         if (asked->given & REQUEST_MEMORY_HIGH)
                 ret->memory_high_bytes = asked->memory_high;
         if (asked->given & REQUEST_WARN_BEFORE)
@@ -111,6 +113,10 @@ static const struct {
         { "to the cap in an outer run too", GIB, INF, INF, { 1, GIB }, true, { 0 }, GIB, 0, 30 * MIN },
         { "asked for as much as the cap", GIB, GIB, MIN, { 0 }, false,
                 { REQUEST_MEMORY | REQUEST_TIMEOUT, GIB, 0, MIN }, GIB, 0, MIN },
+        { "a grace as usual is beside the cap", INF, INF, MIN, { 0 }, false,
+                { REQUEST_TIMEOUT | REQUEST_GRACE, .timeout = MIN, .grace = 10 * USEC_PER_SEC }, 2 * GIB, 0, MIN },
+        { "a longer one counts, and a default makes room for it", INF, INF, 20 * MIN, { 0 }, false,
+                { REQUEST_GRACE, .grace = 5 * MIN + 10 * USEC_PER_SEC }, 2 * GIB, 0, 15 * MIN },
         { "exactly what is left", INF, 8 * GIB, INF, { 3, 6 * GIB }, false, { 0 }, 2 * GIB, 0, 30 * MIN },
         { "a default makes room for the swap asked for", 2 * GIB, INF, INF, { 0 }, false, { REQUEST_SWAP, 0, GIB }, GIB,
                 GIB, 30 * MIN },
@@ -182,9 +188,9 @@ static const struct {
                 "/etc/s.conf:3)",
                 "Write --memory 4G or less without --swap, or ask the admin to raise memory_max" },
         { { 0 }, false, { REQUEST_SWAP, 0, 4 * GIB }, "memory",
-                "memory limit 4.0 KiB with swap 4.0 GiB is above the cap of 4.0 GiB for one run (memory_max in "
+                "memory limit 2.0 GiB with swap 4.0 GiB is above the cap of 4.0 GiB for one run (memory_max in "
                 "/etc/s.conf:3)",
-                "To have it, ask the admin to raise memory_max" },
+                "Write a smaller --swap, or ask the admin to raise memory_max" },
         { { 3, 7 * GIB }, false, { 0 }, "memory",
                 "memory limit 2.0 GiB beside the 7.0 GiB of your other runs is above the cap of 8.0 GiB for all your "
                 "runs "
@@ -209,6 +215,15 @@ static const struct {
                 "wall-clock limit 1h 31min is above the cap of 1h 30min (timeout_max in /etc/s.conf:4)",
                 "Write --timeout \"1h 30min\" or less, or ask the admin to raise timeout_max" },
         { { 0 }, true, { REQUEST_TIMEOUT, 0, 0, INF }, "timeout",
+                "a run without wall-clock limit is above the cap of 1h 30min (timeout_max in /etc/s.conf:4)",
+                "Write --timeout \"1h 30min\" or less, or ask the admin to raise timeout_max" },
+        { { 0 }, false, { REQUEST_TIMEOUT | REQUEST_GRACE, .timeout = 60 * MIN, .grace = 60 * MIN }, "grace",
+                "wall-clock limit 1h with grace 1h is above the cap of 1h 30min (timeout_max in /etc/s.conf:4)",
+                "Write --grace \"30min 10s\" or less, or ask the admin to raise timeout_max" },
+        { { 0 }, false, { REQUEST_GRACE, .grace = 1440 * MIN }, "grace",
+                "wall-clock limit 30min with grace 1d is above the cap of 1h 30min (timeout_max in /etc/s.conf:4)",
+                "Write --grace 1h or less, or ask the admin to raise timeout_max" },
+        { { 0 }, false, { REQUEST_TIMEOUT | REQUEST_GRACE, .timeout = INF, .grace = 60 * MIN }, "timeout",
                 "a run without wall-clock limit is above the cap of 1h 30min (timeout_max in /etc/s.conf:4)",
                 "Write --timeout \"1h 30min\" or less, or ask the admin to raise timeout_max" },
 };
@@ -375,6 +390,25 @@ static void a_change_is_held_against_the_caps_where_it_grows(void **state) {
         }
 }
 
+static void a_longer_grace_is_a_longer_life(void **state) {
+        _cleanup_(config_freep) Config *config = system_config();
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+        UserCaps caps = four_caps();
+        RunRequest before, after;
+
+        request_init(&before);
+        before.timeout_usec = 90 * MIN;
+        after = before;
+        after.grace_usec = 11 * USEC_PER_SEC;
+        assert_int_equal(config_admit_change(config, &caps, &(UserUsage){ 0 }, false, &before, &after, &error),
+                CONFIG_E_ABOVE_CAP);
+        assert_string_equal(error.message,
+                "wall-clock limit 1h 30min with grace 11s is above the cap of 1h 30min (timeout_max in /etc/s.conf:4)");
+        assert_string_equal(error.hint, "Write --grace 10s or less, or ask the admin to raise timeout_max");
+        request_error_deinit(&error);
+        assert_int_equal(config_admit_change(config, &caps, &(UserUsage){ 0 }, false, &after, &before, &error), 0);
+}
+
 static void a_run_above_caps_set_later_may_be_made_smaller(void **state) {
         _cleanup_(config_freep) Config *config = system_config();
         _cleanup_(request_error_deinit) RequestError error = { 0 };
@@ -405,6 +439,7 @@ int main(void) {
                 cmocka_unit_test(a_size_to_write_is_one_that_can_be_written),
                 cmocka_unit_test(what_contradicts_a_default_is_refused_in_the_end),
                 cmocka_unit_test(a_change_is_held_against_the_caps_where_it_grows),
+                cmocka_unit_test(a_longer_grace_is_a_longer_life),
                 cmocka_unit_test(a_run_above_caps_set_later_may_be_made_smaller),
         };
 
