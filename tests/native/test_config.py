@@ -222,7 +222,7 @@ class Storage(ConfigTest):
         place = os.path.join(world.directory, "elsewhere")
         self.configure(f"[storage]\nsqlite = {place}/spool.sqlite\nhistory = 2days\nhistory_size = 3G\n")
         self.assert_status(world.run("--", "true"), 0)
-        self.assertTrue(os.path.exists(os.path.join(place, "spool.sqlite")))
+        eventually(lambda: os.path.exists(os.path.join(place, "spool.sqlite")), 10, "the record is made")
         recorder = read_text(f"/proc/{world.recorder_pid()}/cmdline").split("\0")
         self.assertIn("172800000000us,3145728K", recorder)
 
@@ -231,7 +231,7 @@ class Storage(ConfigTest):
         place = os.path.join(world.directory, "elsewhere")
         self.configure(f"[storage]\nsqlite = {place}/spool.sqlite\n")
         run = world.run("--", "true").run
-        world.stop_supervisor()
+        world.stop_supervisor()  # and waits for the recorder, which has written all then
         done = subprocess.run(
             [world.program("scidexctl"), "history"], env=world.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
