@@ -61,35 +61,41 @@ static bool is_listed(const PidList *list, pid_t pid) {
         return false;
 }
 
-/* The directory of the cgroup in which the nearest ancestor lives that is not astray as well. fd or -errno. */
-static int open_home(const Supervisor *s, const PidList *strays, pid_t pid) {
-        _cleanup_(freep) char *path = NULL, *directory = NULL;
+/* The nearest ancestor that is not astray as well. > 0; -ENOENT: init, as its own has ended; -errno. */
+static pid_t find_ancestor(const PidList *strays, pid_t pid) {
         ProcessIdentity process = { .parent = pid };
-        unsigned n = 0;
-        int r = 0, fd;
 
-        while (r == 0 && is_listed(strays, process.parent) && n++ < ANCESTORS_MAX)
-                r = process_identity(process.parent, &process);
-        if (r == 0 && process.parent <= 1) /* its own has ended */
-                return -ENOENT;
-        if (r == 0)
-                r = process_cgroup(process.parent, &path);
+        for (unsigned n = 0; n < ANCESTORS_MAX && is_listed(strays, process.parent); n++) {
+                int r = process_identity(process.parent, &process);
+
+                if (r < 0)
+                        return r;
+        }
+        return process.parent > 1 ? process.parent : -ENOENT;
+}
+
+/* The directory of the cgroup in which a process lives. fd or -errno. */
+static int open_cgroup_of(const Supervisor *s, pid_t pid) {
+        _cleanup_(freep) char *path = NULL, *directory = NULL;
+        int fd, r = process_cgroup(pid, &path);
+
         if (r < 0)
                 return r;
+        if (!path || strstr(path, "/../")) /* outside of what our mount shows */
+                return -ENOENT;
         directory = text_printf("%s%s", s->host.mount, path);
         if (!directory)
                 return -ENOMEM;
-        if (strstr(path, "/../")) /* outside of what our mount shows */
-                return -ENOENT;
         fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
 }
 
 static int attach_at_home(const Supervisor *s, const PidList *strays, pid_t pid) {
+        pid_t ancestor = find_ancestor(strays, pid);
         Group home = GROUP_NONE;
         int r;
 
-        home.fd = open_home(s, strays, pid);
+        home.fd = ancestor < 0 ? ancestor : open_cgroup_of(s, ancestor);
         r = home.fd < 0 ? home.fd : group_attach(&home, pid);
         (void)close_fd(home.fd);
         return r;
