@@ -410,8 +410,9 @@ class Recycled(Clients):
         for end in ("out", "in"):
             os.mkfifo(f"{self.gate}.{end}", 0o600)
         super().start_supervisor(
-            LD_PRELOAD=os.path.join(BUILD, "tests/support/gate.so"), SCIDEX_GATE_COMM="scidex-supervis", SCIDEX_GATE=self.gate
-        )
+            LD_PRELOAD=os.path.join(BUILD, "tests/support/gate.so"), SCIDEX_GATE_COMM="scidex-supervis", SCIDEX_GATE=self.gate,
+            ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+        )  # fmt: skip
 
     def at_gate(self):
         """The pid that the supervisor is about to move; it waits for open_gate()."""
@@ -490,6 +491,8 @@ class Hostile(Clients):
         return found
 
     def assert_memory(self, before, mib):
+        if "asan" in read_text(f"/proc/{self.supervisor}/maps"):
+            return  # it keeps what is freed
         grown = resident_bytes(self.supervisor) - before
         self.assertLess(grown, mib * MIB, f"the supervisor has grown by {grown >> 10} KiB")
 
