@@ -6,25 +6,29 @@
  */
 #include "supervise/serve.h"
 
+#include <string.h>
+
 /* In a user's own supervisor the caps are a guard of that user against accidents, and bind the owner too. */
 static bool is_bound(const Request *q) {
         return !q->s->config->system || client_peer(q->session->client)->role < ROLE_ADMIN;
 }
 
-static UserUsage usage_of(const Supervisor *s, uid_t uid, const Run *without) {
+static uint64_t plus(uint64_t a, uint64_t b) {
+        return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* without: the id of a run that is not counted, "" for none. */
+static UserUsage usage_of(const Supervisor *s, uid_t uid, const char *without) {
         UserUsage usage = { 0 };
         const Run *run;
 
         LIST_FOREACH(run, &s->runs, link) {
-                uint64_t bytes = run->request.memory_bytes;
-
-                if (run->uid != uid || run == without || !run_lives(run))
+                if (run->uid != uid || !run_lives(run) || strcmp(run->id.text, without) == 0)
                         continue;
                 usage.runs++;
-                if (run->outer)
-                        continue;
-                bytes = bytes > UINT64_MAX - run->request.swap_bytes ? UINT64_MAX : bytes + run->request.swap_bytes;
-                usage.memory_bytes = usage.memory_bytes > UINT64_MAX - bytes ? UINT64_MAX : usage.memory_bytes + bytes;
+                if (!run->outer) /* else it lies within the outer one's */
+                        usage.memory_bytes =
+                                plus(usage.memory_bytes, plus(run->request.memory_bytes, run->request.swap_bytes));
         }
         return usage;
 }
@@ -62,7 +66,7 @@ static bool refuse_as(const Request *q, int r, const RequestError *error) {
 
 bool serve_admit(const Request *q, uid_t uid, bool nested, RunRequest *request) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
-        UserUsage usage = usage_of(q->s, uid, NULL);
+        UserUsage usage = usage_of(q->s, uid, "");
         UserCaps caps = USER_CAPS_NONE;
         int r;
 
@@ -77,7 +81,7 @@ bool serve_admit(const Request *q, uid_t uid, bool nested, RunRequest *request) 
 
 bool serve_admit_change(const Request *q, const Run *run, const RunRequest *after) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
-        UserUsage usage = usage_of(q->s, run->uid, run);
+        UserUsage usage = usage_of(q->s, run->uid, run->id.text);
         UserCaps caps = config_caps(q->s->config, run->uid);
         int r;
 
