@@ -8,8 +8,10 @@
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 
-static void try_again(const RunRequest *request) {
-        _cleanup_(json_decrefp) json_t *first = request_to_json(request), *second = NULL;
+typedef json_t *(*Writer)(const RunRequest *request);
+
+static void try_again(const RunRequest *request, Writer write) {
+        _cleanup_(json_decrefp) json_t *first = write(request), *second = NULL;
         _cleanup_(request_error_deinit) RequestError error = { 0 };
         _cleanup_(request_deinit) RunRequest again = { 0 };
 
@@ -17,9 +19,18 @@ static void try_again(const RunRequest *request) {
                 fuzz_fail("a request that was read can't be written");
         if (request_from_json(first, &again, &error) < 0)
                 fuzz_fail(error.message ? error.message : "a request that was written can't be read");
-        second = request_to_json(&again);
+        second = write(&again);
         if (!json_equal(first, second))
                 fuzz_fail("a request changes on its way");
+}
+
+/* With the defaults for what was not given, as the supervisor keeps it, unless they do not fit together. */
+static void try_whole(RunRequest *request) {
+        _cleanup_(request_error_deinit) RequestError error = { 0 };
+
+        request->given = REQUEST_ALL;
+        if (request_validate(request, &error) == 0)
+                try_again(request, request_to_json);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
@@ -38,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         if (request_validate(&request, &error) < 0)
                 fuzz_fail("an invalid request was accepted");
         (void)request_limits(&request);
-        try_again(&request);
+        try_again(&request, request_given_to_json);
+        try_whole(&request);
         return 0;
 }
