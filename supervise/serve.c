@@ -27,7 +27,7 @@ void serve_answer(const Request *q, json_t *reply) {
 
 /* Who was refused what he asked to change. A mistyped name is no story, nor is a question. */
 static void tell_refusal(const Request *q, const char *code, const char *message, const char *detail) {
-        static const char *const told_ops[] = { "launch", "register", "kill", "set", "drain", "once" };
+        static const char *const told_ops[] = { "launch", "register", "unregister", "kill", "set", "drain", "once" };
         static const char *const told_codes[] = { "denied", "failed", "unsupported", "busy" };
         Refusal refusal = { .code = code,
                 .message = message,
