@@ -510,7 +510,7 @@ class Hostile(Clients):
         alice = self.start_as(ALICE, hold)
         try:
             self.assertTrue(wait_readable(ready[0], 30))
-            eventually(lambda: fd_count(self.supervisor) >= fds + 1000, 20, "all are accepted")
+            eventually(lambda: fd_count(self.supervisor) >= fds + 990, 20, "all are accepted")
             self.assert_serves()
             result = self.launch_as(BOB, "--", "true").wait()
             self.assert_status(result, 0)
