@@ -10,19 +10,15 @@
 #include "control/priority.h"
 #include "control/server-internal.h"
 #include <fcntl.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #define CLIENTS_MAX          16384 /* one per live run and a few askers; half of the fd limit is the other bound */
 #define CLIENTS_SPARE        64    /* of them for root and ourselves, whoever else has come */
 #define STRANGERS_MAX        16    /* connections of a uid that may ask nothing, and is to hear just that */
 #define RESUME_TOKENS        50U   /* who waits is read from again when there are so many: no wake-up per request */
 #define TOKENS_ACCURACY_USEC (10 * USEC_PER_MSEC)
-#define LISTEN_BACKLOG       4096
 
 static void arm_tokens(Server *server) {
         unsigned enough = MIN_OF(RESUME_TOKENS, server->bounds.burst);
@@ -283,48 +279,4 @@ void server_set_policy(Server *server, const PeerPolicy *policy) {
 
 size_t server_client_count(const Server *server) {
         return server->n_clients;
-}
-
-/* A socket file nobody listens at is a leftover; any other file refuses a connection alike, and is not ours to remove.
- */
-static bool socket_is_stale(const struct sockaddr_un *address) {
-        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct stat st;
-
-        return fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-                connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
-}
-
-/* Before listen(2) nobody can connect: there is no moment in which the wrong ones could. */
-static int give_to_group(const char *path, gid_t group, mode_t mode) {
-        if (group == PEER_GID_NONE)
-                return 0;
-        return lchown(path, (uid_t)-1, group) < 0 || chmod(path, mode) < 0 ? -errno : 0;
-}
-
-int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_(close_fdp) int fd = -EBADF;
-        mode_t saved;
-        int r;
-
-        if (strlen(path) >= sizeof(address.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(address.sun_path, path, strlen(path));
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        saved = umask(0777 & ~mode);
-        r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-        if (r == -EADDRINUSE && socket_is_stale(&address) && unlink(path) == 0)
-                r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-        (void)umask(saved);
-        if (r == 0)
-                r = give_to_group(path, group, mode);
-        if (r < 0)
-                return r;
-        if (listen(fd, LISTEN_BACKLOG) < 0)
-                return -errno;
-        *ret_fd = TAKE_FD(fd);
-        return 0;
 }

@@ -44,6 +44,12 @@ size_t server_client_count(const Server *server);
  * us, PEER_GID_NONE for our own. 0, -EADDRINUSE, -errno. */
 int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd);
 
+/*
+ * Opens a socket of root's to the users and the admins, and to nobody else: group, mode and access list, whoever bound
+ * it. 0; -EOPNOTSUPP: the file system has no access lists, so admins get in as members of the group only; -errno.
+ */
+int server_admit_groups(const char *path, const PeerPolicy *policy);
+
 /* A client over an fd that is already connected (a socketpair); owned from here on. */
 int server_add_client(Server *server, int fd, Client **ret);
 

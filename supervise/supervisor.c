@@ -193,12 +193,28 @@ static PeerPolicy policy_of(const Supervisor *s) {
         return policy;
 }
 
+/* Also where systemd has bound it: who may ask stands in one place. */
+static void admit_groups(const Supervisor *s, const char *path, const PeerPolicy *policy) {
+        int r;
+
+        if (s->options.private_mode || !s->config || !s->config->system || geteuid() != 0)
+                return;
+        r = server_admit_groups(path, policy);
+        if (r < 0)
+                log_line(LOG_LEVEL_WARNING, "%s can't be opened to %s, going on: %s", path,
+                        r == -EOPNOTSUPP ? "the admins' group (let them be in the users' too)"
+                                         : "the configured groups",
+                        strerror(-r));
+}
+
 void supervisor_apply_users(Supervisor *s) {
         AccountBounds bounds = ACCOUNT_BOUNDS_DEFAULT;
         PeerPolicy policy = policy_of(s);
 
         if (s->config && s->config->caps.runs_max < CLIENTS_OF_UID_MAX)
                 bounds.clients = MAX_OF(bounds.clients, (unsigned)s->config->caps.runs_max + CLIENTS_BESIDE_RUNS);
+        admit_groups(s, s->options.socket_path, &policy);
+        admit_groups(s, s->record_path, &policy);
         server_set_policy(s->server, &policy);
         recorder_set_policy(s->recorder, &policy);
         server_set_bounds(s->server, &bounds);

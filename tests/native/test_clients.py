@@ -25,7 +25,7 @@ from scidextest import (  # noqa: E402
 )  # fmt: skip
 
 USERS, STAFF = 100, 50
-ALICE, BOB, CAROL, MALLORY = (61001, (USERS,)), (61002, (USERS,)), (61003, (USERS, STAFF)), (61004, ())
+ALICE, BOB, CAROL, MALLORY = (61001, (USERS,)), (61002, (USERS,)), (61003, (STAFF,)), (61004, ())
 MIB = 1 << 20
 PYTHON = "/usr/bin/python3"  # that who runs the tests has may be closed to others
 

@@ -522,6 +522,51 @@ static void the_socket_is_its_groups(void **state) {
         assert_int_equal(unlink(path), 0);
 }
 
+static bool can_connect(const char *path, uid_t uid, gid_t gid) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        bool can;
+
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        assert_int_equal(setegid(gid), 0);
+        assert_int_equal(seteuid(uid), 0);
+        can = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        assert_true(can || errno == EACCES);
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(setegid(0), 0);
+        return can;
+}
+
+static void users_and_admins_get_in_and_others_do_not(void **state) {
+        Bench *b = *state;
+        PeerPolicy both = { .owner = 0, .group = GROUP, .admin_group = GROUP + 1 };
+        _cleanup_(freep) char *path = text_printf("%s/both", b->directory);
+        int fd = -EBADF, r;
+
+        need_root();
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &fd), 0);
+        r = server_admit_groups(path, &both);
+        if (r == -EOPNOTSUPP)
+                print_message("no access lists on this file system\n");
+        else
+                assert_int_equal(r, 0);
+        assert_true(can_connect(path, ALICE, GROUP));
+        assert_int_equal(can_connect(path, ALICE, GROUP + 1), r == 0);
+        assert_false(can_connect(path, ALICE, GROUP + 2));
+
+        both.admin_group = PEER_GID_NONE; /* a changed configuration takes back what was given */
+        assert_int_equal(server_admit_groups(path, &both), 0);
+        assert_true(can_connect(path, ALICE, GROUP));
+        assert_false(can_connect(path, ALICE, GROUP + 1));
+
+        both = (PeerPolicy){ .owner = 0, .group = PEER_GID_NONE, .admin_group = GROUP + 1 };
+        assert_int_equal(server_admit_groups(path, &both), r);
+        assert_false(can_connect(path, ALICE, GROUP));
+        assert_int_equal(can_connect(path, ALICE, GROUP + 1), r == 0);
+        close_fd(fd);
+        assert_int_equal(unlink(path), 0);
+}
+
 int main(void) {
 #define WITH_BENCH(test) cmocka_unit_test_setup_teardown(test, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
@@ -543,6 +588,7 @@ int main(void) {
                 WITH_BENCH(a_changed_policy_holds_for_those_connected),
                 WITH_BENCH(a_deadline_goes_before_every_client),
                 WITH_BENCH(the_socket_is_its_groups),
+                WITH_BENCH(users_and_admins_get_in_and_others_do_not),
         };
 
         return cmocka_run_group_tests_name("control-fairness", tests, NULL, NULL);

@@ -582,7 +582,9 @@ static void as_another_user_it_is_that_user_for_good(void **state) {
         }
         program_init(&program);
         assert_int_equal(chmod(program.scratch.top, 0755), 0);
+        assert_int_equal(setgroups(1, &(gid_t){ 4 }), 0); /* of root's */
         program_start_with(&program, as_user);
+        assert_int_equal(setgroups(0, NULL), 0);
         store_events(&program, 1); /* it has started, and writes */
         assert_true(status_has(program.pid, "\nUid:\t1001\t1001\t1001\t1001\n"));
         assert_true(status_has(program.pid, "\nGid:\t1002\t1002\t1002\t1002\n"));
