@@ -20,7 +20,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from scidextest import (  # noqa: E402
-    BUILD, Client, ProtocolError, ScidexTest, children_of, deadline, eventually, helper, is_alive, pidfd, process_parent,
+    Client, ProtocolError, ScidexTest, children_of, deadline, eventually, helper, is_alive, pidfd, process_parent,
     read_text, require, wait_readable, write_text,
 )  # fmt: skip
 
@@ -202,6 +202,7 @@ class Groups(Clients):
             self.assert_refused(reply, "denied")
             self.assertEqual(reply["error"]["message"], f"uid {MALLORY[0]} is not a member of group users")
             self.assertIn("Ask the admin: usermod -aG users USER", reply["error"]["hint"])
+        self.assertIn(f"uid {MALLORY[0]} is not a member of group users", self.world.daemon_log())
         record = os.path.join(self.world.runtime, "record")
 
         def read():
@@ -410,7 +411,7 @@ class Recycled(Clients):
         for end in ("out", "in"):
             os.mkfifo(f"{self.gate}.{end}", 0o600)
         super().start_supervisor(
-            LD_PRELOAD=os.path.join(BUILD, "tests/support/gate.so"), SCIDEX_GATE_COMM="scidex-supervis", SCIDEX_GATE=self.gate,
+            LD_PRELOAD=helper("gate.so"), SCIDEX_GATE_COMM="scidex-supervis", SCIDEX_GATE=self.gate,
             ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
         )  # fmt: skip
 
