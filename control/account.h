@@ -22,13 +22,13 @@ typedef struct AccountBounds {
         unsigned burst;            /* requests at once after a rest */
 } AccountBounds;
 
-#define ACCOUNT_BOUNDS_DEFAULT                                                                          \
-        ((AccountBounds){                                                                               \
-                .clients = 4096,          /* launchers: one each; far above what one host runs */       \
-                .bytes = 8 << 20,         /* a 32nd of the supervisor's MemoryMax */                    \
-                .all_bytes = 32 << 20,    /* an eighth */                                               \
-                .per_request_usec = 2000, /* 500 a second: some 10 % of one CPU */                      \
-                .burst = 2000,            /* 1,000 launchers that attach to a new supervisor at once */ \
+#define ACCOUNT_BOUNDS_DEFAULT                                                                               \
+        ((AccountBounds){                                                                                    \
+                .clients = 4096,          /* launchers: one each; far above what one host runs */            \
+                .bytes = 32 << 20,        /* the ends of 1,000 runs at one moment are 9 MiB in the kernel */ \
+                .all_bytes = 64 << 20,    /* a quarter of the supervisor's MemoryMax */                      \
+                .per_request_usec = 2000, /* 500 a second: some 10 % of one CPU */                           \
+                .burst = 2000,            /* 1,000 launchers that attach to a new supervisor at once */      \
         })
 
 struct Client;

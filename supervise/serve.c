@@ -335,8 +335,12 @@ static Session *session_of(Supervisor *s, Client *client) {
 
 static void refuse_stranger(const Request *q) {
         const Client *client = q->session->client;
+        json_t *reply = peer_refusal(q->op, client_policy(client), client_peer(client)->uid);
+        const char *message = "no role";
 
-        serve_answer(q, peer_refusal(q->op, client_policy(client), client_peer(client)->uid));
+        (void)json_get_text(json_object_get(reply, "error"), "message", &message);
+        tell_refusal(q, "denied", message, NULL);
+        serve_answer(q, reply);
         client_close(q->session->client);
 }
 
