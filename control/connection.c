@@ -15,9 +15,10 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define QUEUE_MAX     256 /* packets waiting for a client that does not read */
-#define QUEUE_BYTES   (4 * MESSAGE_MAX_BYTES)
-#define READ_STOPS_AT 4 /* packets in the queue: who does not read its answers asks no more */
+#define QUEUE_MAX       256 /* packets waiting for a client that does not read */
+#define QUEUE_BYTES     (4 * MESSAGE_MAX_BYTES)
+#define READ_STOPS_AT   4 /* packets in the queue: who does not read its answers asks no more */
+#define PARTS_PER_TOKEN 4 /* of a list: a row or three, which somebody has asked for with one request */
 
 struct Packet {
         STAILQ_ENTRY(Packet) link;
@@ -143,7 +144,8 @@ static void client_write(Client *client) {
         connection_look_again(client);
         if (r == 0 && client->wants_more && !client->dead && server_may_ask(client)) {
                 client->wants_more = false;
-                server_has_asked(client);
+                if (++client->n_parts % PARTS_PER_TOKEN == 0)
+                        server_has_asked(client);
                 if (client->server->handlers->more)
                         client->server->handlers->more(client, client->server->userdata);
         }

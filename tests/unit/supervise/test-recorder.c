@@ -366,6 +366,55 @@ static void a_recorder_leaves_when_its_link_is_closed(void **state) {
         assert_int_equal(poll(&ended, 1, (int)(DEADLINE_USEC / USEC_PER_MSEC)), 1);
 }
 
+static bool is_told(const Link *l, const char *words) {
+        _cleanup_(freep) char *cmdline = NULL;
+
+        assert_int_equal(process_cmdline(recorder_pid(l->recorder), 4096, &cmdline, NULL), 0);
+        return strstr(cmdline, words);
+}
+
+static void a_changed_policy_is_the_next_recorders_and_no_trouble(void **state) {
+        Link *l = *state;
+        PeerPolicy policy = { .group = 700, .admin_group = 701, .group_name = "scidex" };
+        pid_t first;
+
+        start(l, "quick");
+        send_row(l, "event", 10, "before");
+        until(l, all_recorded);
+        first = recorder_pid(l->recorder);
+        assert_false(is_told(l, "--group"));
+        recorder_set_policy(l->recorder, &policy);
+        recorder_set_policy(l->recorder, &policy);
+        send_row(l, "event", 10, "after");
+        until(l, all_recorded);
+        assert_string_equal(l->id, "after");
+        assert_int_not_equal(recorder_pid(l->recorder), first);
+        assert_true(is_told(l, "--group 700 --admin-group 701 --group-name scidex"));
+        assert_int_equal(l->n_said, 0);
+
+        first = recorder_pid(l->recorder);
+        recorder_set_policy(l->recorder, &policy); /* the same: nobody is ended for it */
+        send_row(l, "event", 10, "again");
+        until(l, all_recorded);
+        assert_int_equal(recorder_pid(l->recorder), first);
+}
+
+static void a_user_is_found_in_the_file_and_nowhere_else(void **state) {
+        Link *l = *state;
+        _cleanup_(freep) char *path = text_printf("%s/passwd", l->directory);
+        static const char text[] = "root:x:0:0::/root:/bin/sh\nscidexx:x:7:7:::\nscidex:x:990:991::/:/bin/false\n";
+        uid_t uid = 0;
+        gid_t gid = 0;
+
+        assert_int_equal(recorder_find_user(path, "scidex", &uid, &gid), -ENOENT);
+        assert_int_equal(file_replace_at(AT_FDCWD, path, text, strlen(text), 0600), 0);
+        assert_int_equal(recorder_find_user(path, "scidex", &uid, &gid), 0);
+        assert_int_equal(uid, 990);
+        assert_int_equal(gid, 991);
+        assert_int_equal(recorder_find_user(path, "nobody", &uid, &gid), -ENOENT);
+        assert_int_equal(unlink(path), 0);
+}
+
 int main(int argc, char **argv) {
 #define WITH_LINK(test) cmocka_unit_test_setup_teardown(test, link_setup, link_teardown)
         const struct CMUnitTest tests[] = {
@@ -376,6 +425,8 @@ int main(int argc, char **argv) {
                 WITH_LINK(a_row_too_long_for_a_packet_does_not_hold_up_the_others),
                 WITH_LINK(above_the_bound_runs_are_dropped_and_events_kept),
                 WITH_LINK(a_recorder_that_can_not_be_started_is_said_once_and_tried_again),
+                WITH_LINK(a_changed_policy_is_the_next_recorders_and_no_trouble),
+                WITH_LINK(a_user_is_found_in_the_file_and_nowhere_else),
                 WITH_LINK(storage_is_away_until_it_reports),
                 WITH_LINK(no_object_is_no_row),
                 WITH_LINK(a_recorder_leaves_when_its_link_is_closed),
