@@ -207,6 +207,15 @@ static void admit_groups(const Supervisor *s, const char *path, const PeerPolicy
                         strerror(-r));
 }
 
+/* What the log said once, `systemctl status` says for as long as it is so. */
+static void show_closed(const Supervisor *s) {
+        if (s->config && s->config->closed)
+                (void)sd_notifyf(
+                        0, "STATUS=%s can launch: %s", s->config->system ? "Only admins" : "Nobody", s->config->closed);
+        else
+                (void)sd_notify(0, "STATUS=");
+}
+
 void supervisor_apply_users(Supervisor *s) {
         AccountBounds bounds = ACCOUNT_BOUNDS_DEFAULT;
         PeerPolicy policy = policy_of(s);
@@ -218,6 +227,7 @@ void supervisor_apply_users(Supervisor *s) {
         server_set_policy(s->server, &policy);
         recorder_set_policy(s->recorder, &policy);
         server_set_bounds(s->server, &bounds);
+        show_closed(s);
 }
 
 void supervisor_take_config(Supervisor *s, Config *config) {

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -328,6 +329,28 @@ class System(ConfigTest):
         self.reload("is reloaded")
         self.assert_status(self.as_user(self.ALICE, "--", "true"), 0)
         self.refused(self.as_user(self.ALICE, "--memory", "1G", "--", "true"), f"memory_max in {path}:5")
+
+    def test_the_service_says_that_users_are_shut_out(self):
+        world = self.here()
+        path = os.path.join(world.directory, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+            notified.bind(path)
+            notified.settimeout(20)
+            config = self.configure("[limits]\nmemory_max = 5\n")
+            world.start_daemon("--config", config, env={"NOTIFY_SOCKET": path})
+
+            def said_until_ready():
+                words = []
+                while not words or words[-1] != "READY=1":
+                    words += notified.recv(4096).decode().splitlines()
+                return words
+
+            said = said_until_ready()
+            self.assertTrue([word for word in said if word.startswith(f"STATUS=Only admins can launch: {config}:2: ")], said)
+            self.configure("[limits]\nmemory_max = 5G\n")
+            self.reload("is reloaded")
+            self.assertIn("STATUS=", said_until_ready())
+            world.stop_supervisor()
 
     def reload(self, said):
         with pidfd(self.here().supervisor_pid()) as fd:
