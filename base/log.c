@@ -4,8 +4,10 @@
  * Each line is one write(2), so that lines of several processes do not mix, and it is escaped: analysis ids and
  * process names are written by others, and a newline in one would forge a line of ours. Under systemd stderr is a
  * socket of the journal, named by $JOURNAL_STREAM (systemd.exec(5)); the variable is inherited, so it counts only if
- * stderr still is that very socket. Then lines go to the journal's native socket (journal.c), which takes fields and
- * lets nobody wait: a write to the stream would, and sd_journal_sendv() would, when journald hangs.
+ * stderr still is that very socket. A program that must never wait opens the journal's native socket (journal.c) once
+ * it is up: a write to the stream would wait when journald hangs, and so would sd_journal_sendv(). Not before, and the
+ * others not at all: of a datagram journald asks /proc who has sent it, and the last words of a process that has ended
+ * since belong to no unit.
  */
 #include "base/log.h"
 
@@ -38,17 +40,20 @@ static bool stderr_is_journal(void) {
         return own && strcmp(own, stream) == 0;
 }
 
-void log_open_at(const char *program, LogLevel maximum, const char *journal_path) {
+void log_open(const char *program, LogLevel maximum) {
         log_program = program;
         log_maximum = maximum;
         log_to_journal = stderr_is_journal();
         journal_close();
-        if (log_to_journal)
-                (void)journal_open(journal_path);
 }
 
-void log_open(const char *program, LogLevel maximum) {
-        log_open_at(program, maximum, JOURNAL_SOCKET);
+void log_open_journal_at(const char *path) {
+        if (log_to_journal)
+                (void)journal_open(path);
+}
+
+void log_open_journal(void) {
+        log_open_journal_at(JOURNAL_SOCKET);
 }
 
 static void write_stderr(LogLevel level, const char *text) {

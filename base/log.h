@@ -1,9 +1,9 @@
 /*
  * One line per change of state. Only cmd/ and the wiring of supervise/ call it: libraries return errors.
  *
- * Lines go to stderr, prefixed with the program's name. Where stderr is the journal they go to the journal itself, with
- * PRIORITY, SYSLOG_IDENTIFIER, SCIDEX_RUN_ID and SCIDEX_ANALYSIS_ID as fields, and never wait (journal.h); without its
- * native socket to stderr with "<N>" before them (sd-daemon(3)).
+ * Lines go to stderr, prefixed with the program's name, or with "<N>" where stderr is the journal (sd-daemon(3)). After
+ * log_open_journal() they go to the journal itself, with PRIORITY, SYSLOG_IDENTIFIER, SCIDEX_RUN_ID and
+ * SCIDEX_ANALYSIS_ID as fields, and never wait (journal.h).
  */
 #pragma once
 
@@ -19,8 +19,9 @@ typedef enum LogLevel {
 
 /* Program name as in messages, and the most verbose level that is written. */
 void log_open(const char *program, LogLevel maximum);
-/* The same with the journal's native socket at another path. */
-void log_open_at(const char *program, LogLevel maximum, const char *journal_path);
+/* From here on to the journal's native socket, if stderr is the journal and it has one; else nothing changes. */
+void log_open_journal(void);
+void log_open_journal_at(const char *path);
 void log_line(LogLevel level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same about a run: "[short analysis] …"; analysis_id may be NULL. */
 void log_run(LogLevel level, const char *run_id, const char *analysis_id, const char *format, ...)

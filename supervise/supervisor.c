@@ -460,6 +460,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
         r = open_all(s, ret_error);
         if (r < 0)
                 return r;
+        log_open_journal(); /* nothing ends the start from here on, and nothing may wait */
         (void)restart_adopt(s);
         supervisor_check_idle(s);
         if (is_single_pass(s) && begin_pass(s) < 0)

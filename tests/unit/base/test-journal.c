@@ -167,7 +167,8 @@ static void a_line_about_a_run_has_its_fields(void **state) {
         JournalEntry entry;
 
         stderr_is_the_journal();
-        log_open_at("p", LOG_LEVEL_INFO, journald->at.sun_path);
+        log_open("p", LOG_LEVEL_INFO);
+        log_open_journal_at(journald->at.sun_path);
         journal_clear(&entry);
         journal_text(&entry, "MESSAGE_ID", "f173e305a8b94f0d8162021685c7a899");
         log_entry(LOG_LEVEL_NOTICE, &entry, "01a1fd0c-4a4c-7d3b-b6da-118a0868d8d0", "SDA\x1b", "ended: %s", "timeout");

@@ -99,7 +99,8 @@ static void a_journal_without_its_own_socket_gets_the_level_and_no_program(void 
         assert_int_equal(fstat(STDERR_FILENO, &st), 0);
         stream = text_printf("%" PRIuMAX ":%" PRIuMAX, (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
         assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
-        log_open_at("p", LOG_LEVEL_INFO, "/nonexistent/socket");
+        log_open("p", LOG_LEVEL_INFO);
+        log_open_journal_at("/nonexistent/socket");
         log_line(LOG_LEVEL_WARNING, "hello");
         assert_written(*state, "<4>hello\n");
 }
@@ -107,6 +108,7 @@ static void a_journal_without_its_own_socket_gets_the_level_and_no_program(void 
 static void a_journal_stream_inherited_from_elsewhere_does_not_count(void **state) {
         assert_int_equal(setenv("JOURNAL_STREAM", "1:1", 1), 0);
         log_open("p", LOG_LEVEL_INFO);
+        log_open_journal();
         log_line(LOG_LEVEL_WARNING, "hello");
         assert_written(*state, "p: hello\n");
 }

@@ -43,7 +43,8 @@ static int setup(void **state) {
         *state = &journald;
         if (bind(journald.fd, (struct sockaddr *)&journald.at, sizeof(journald.at)) < 0)
                 return -1;
-        log_open_at("p", LOG_LEVEL_INFO, journald.at.sun_path);
+        log_open("p", LOG_LEVEL_INFO);
+        log_open_journal_at(journald.at.sun_path);
         return 0;
 }
 
