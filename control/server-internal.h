@@ -22,6 +22,7 @@ struct Client {
         size_t unread_bytes;  /* in the kernel, when last looked */
         size_t counted_bytes; /* in its account */
         unsigned n_parts;     /* of lists */
+        bool given;           /* connected by us, not accepted: whoever has the other end is its sender */
         bool closing;         /* after the queue has been sent */
         bool dead;            /* waits for its reaper */
         bool hung_up;         /* by itself */

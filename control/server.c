@@ -146,6 +146,7 @@ int server_add_client(Server *server, int fd, Client **ret) {
         r = connection_new(server, TAKE_FD(owned), &peer, &client);
         if (r < 0)
                 return r;
+        client->given = true; /* the recorder is no longer who it was when the pair was made */
         join(client, account);
         if (ret)
                 *ret = client;

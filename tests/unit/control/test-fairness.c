@@ -449,6 +449,23 @@ static void a_sender_who_did_not_connect_is_refused(void **state) {
         assert_true(is_hung_up(fd));
 }
 
+/* As the recorder does, once it has the end that was made for it. */
+static void the_other_end_of_a_pair_may_become_another_user(void **state) {
+        Bench *b = *state;
+        int ends[2];
+
+        need_root();
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+        assert_int_equal(server_add_client(b->server, ends[0], NULL), 0);
+        assert_int_equal(setresuid(BOB, BOB, 0), 0);
+        assert_int_equal(ask(ends[1], 1), 1);
+        assert_int_equal(setresuid(0, 0, 0), 0);
+        turn(b);
+        assert_int_equal(b->n_requests, 1);
+        assert_int_equal(b->request_uid, 0);
+        close_fd(ends[1]);
+}
+
 static void root_at_anothers_connection_asks_as_that_one(void **state) {
         Bench *b = *state;
         _cleanup_(close_fdp) int fd = -EBADF;
@@ -584,6 +601,7 @@ int main(void) {
                 WITH_BENCH(over_all_uids_the_one_that_reads_least_gives_way),
                 WITH_BENCH(fds_of_clients_are_not_taken_and_the_packet_is),
                 WITH_BENCH(a_sender_who_did_not_connect_is_refused),
+                WITH_BENCH(the_other_end_of_a_pair_may_become_another_user),
                 WITH_BENCH(root_at_anothers_connection_asks_as_that_one),
                 WITH_BENCH(a_changed_policy_holds_for_those_connected),
                 WITH_BENCH(a_deadline_goes_before_every_client),
