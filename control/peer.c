@@ -11,11 +11,16 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "control/message.h"
+#include <fcntl.h>
+#include <linux/nsfs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
-#define GROUPS_USUAL 64    /* more are asked for again with room for them */
-#define GROUPS_MAX   65536 /* NGROUPS_MAX of the kernel */
+#define NAMESPACES_MAX 33    /* the kernel nests them 32 deep */
+#define GROUPS_USUAL   64    /* more are asked for again with room for them */
+#define GROUPS_MAX     65536 /* NGROUPS_MAX of the kernel */
 
 static const struct {
         const char *op;
@@ -112,6 +117,34 @@ static int read_role(int fd, const PeerPolicy *policy, Peer *peer) {
         return 0;
 }
 
+static bool is_same_file(int a, int b) {
+        struct stat first, second;
+
+        return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+                first.st_ino == second.st_ino;
+}
+
+/* Whether the process lives in our user namespace, or in one that, up to ours, its own uid has made. */
+static bool is_itself(const Peer *peer) {
+        _cleanup_(close_fdp) int ours = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC), theirs = -EBADF;
+        _cleanup_(freep) char *path = text_printf("/proc/%d/ns/user", (int)peer->pid);
+
+        theirs = path ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF;
+        for (unsigned depth = 0; ours >= 0 && theirs >= 0 && depth < NAMESPACES_MAX; depth++) {
+                uid_t owner;
+                int parent;
+
+                if (is_same_file(ours, theirs))
+                        return true;
+                if (ioctl(theirs, NS_GET_OWNER_UID, &owner) < 0 || owner != peer->uid)
+                        return false;
+                parent = ioctl(theirs, NS_GET_PARENT);
+                (void)close_fd(theirs);
+                theirs = parent;
+        }
+        return false;
+}
+
 int peer_read(int fd, const PeerPolicy *policy, Peer *ret) {
         struct ucred who;
         socklen_t size = sizeof(who);
@@ -124,6 +157,9 @@ int peer_read(int fd, const PeerPolicy *policy, Peer *ret) {
         r = read_role(fd, policy, &peer);
         if (r < 0)
                 return r;
+        if (policy->namespaces_count && peer.role != ROLE_NONE && peer.uid != 0 && peer.uid != policy->owner &&
+                !is_itself(&peer))
+                peer.role = ROLE_NONE;
         *ret = peer;
         return 0;
 }

@@ -26,6 +26,12 @@ typedef struct PeerPolicy {
         gid_t group;            /* whose members are users; PEER_GID_NONE: nobody is */
         gid_t admin_group;      /* whose members are admins; PEER_GID_NONE */
         const char *group_name; /* borrowed; for the refusal. NULL: a private server, that one can't be let into */
+        /*
+         * Whether groups count only for who is not in a user namespace that another uid has made: there one user is as
+         * many uids as /etc/subuid says, each with the user's groups, and what is bounded per uid would be bounded by
+         * nothing. Only root can look.
+         */
+        bool namespaces_count;
 } PeerPolicy;
 
 #define PEER_POLICY_PRIVATE(uid) ((PeerPolicy){ .owner = (uid), .group = PEER_GID_NONE, .admin_group = PEER_GID_NONE })

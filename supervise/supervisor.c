@@ -190,6 +190,7 @@ static PeerPolicy policy_of(const Supervisor *s) {
         policy.group = s->config->group;
         policy.admin_group = s->config->admin_group;
         policy.group_name = s->config->group_name;
+        policy.namespaces_count = geteuid() == 0;
         return policy;
 }
 

@@ -2,10 +2,14 @@
 #include "control/peer.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "wire.h"
+#include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define GROUP 700
@@ -177,6 +181,74 @@ static void the_groups_are_those_of_the_kernel_however_many(void **state) {
         }
 }
 
+static void write_map(pid_t pid, const char *name, const char *text) {
+        _cleanup_(freep) char *path = text_printf("/proc/%d/%s", (int)pid, name);
+
+        assert_int_equal(file_write_at(AT_FDCWD, path, text), 0);
+}
+
+/* The role of a member of GROUP, uid 1001, who connects from a user namespace of its own as this uid of it; -1: none
+ * can be made here. There 0 is 1001 itself, 1 the subordinate 100001. */
+static int role_from_namespace(uid_t inside) {
+        const PeerPolicy policy = { .owner = 0, .group = GROUP, .admin_group = ADMIN, .namespaces_count = true };
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_(close_fdp) int listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fd = -EBADF;
+        int ready[2], go[2];
+        char byte = 0;
+        Peer peer;
+        pid_t pid;
+
+        (void)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "scidex-test-%d", (int)getpid());
+        assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(listen(listening, 1), 0);
+        assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+        pid = fork();
+        if (pid == 0) {
+                int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+                (void)close(go[1]);
+                if (setgroups(0, NULL) < 0 || setresgid(GROUP, GROUP, GROUP) < 0 || setresuid(1001, 1001, 1001) < 0)
+                        _exit(1);
+                byte = unshare(CLONE_NEWUSER) == 0;
+                if (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1 ||
+                        setresuid(inside, inside, inside) < 0 ||
+                        connect(client, (struct sockaddr *)&address, sizeof(address)) < 0)
+                        _exit(1);
+                (void)read(go[0], &byte, 1);
+                _exit(0);
+        }
+        (void)close(go[0]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        if (byte) {
+                write_map(pid, "uid_map", "0 1001 1\n1 100001 1\n");
+                assert_int_equal(write(go[1], "", 1), 1);
+                fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+                assert_true(fd >= 0);
+                assert_int_equal(peer_read(fd, &policy, &peer), 0);
+                assert_int_equal(peer.uid, inside == 0 ? 1001 : 100001);
+                assert_int_equal(peer.gid, GROUP);
+        }
+        (void)close(go[1]);
+        (void)close(ready[0]);
+        (void)close(ready[1]);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        return byte ? (int)peer.role : -1;
+}
+
+static void a_subordinate_uid_is_nobody(void **state) {
+        if (geteuid() != 0) {
+                print_message("only root can look into namespaces\n");
+                skip();
+        }
+        if (role_from_namespace(1) == -1) {
+                print_message("no user namespace can be made here\n");
+                skip();
+        }
+        assert_int_equal(role_from_namespace(1), ROLE_NONE);
+        assert_int_equal(role_from_namespace(0), ROLE_USER);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_role_follows_from_uid_and_groups),
@@ -190,6 +262,7 @@ int main(void) {
                 cmocka_unit_test(a_private_server_sends_others_to_one_of_their_own),
                 cmocka_unit_test_setup_teardown(a_connected_peer_is_read_from_the_kernel, pair_setup, pair_teardown),
                 cmocka_unit_test(the_groups_are_those_of_the_kernel_however_many),
+                cmocka_unit_test(a_subordinate_uid_is_nobody),
         };
 
         return cmocka_run_group_tests_name("control-peer", tests, NULL, NULL);
