@@ -18,8 +18,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define CHUNK_MAX  1024 /* pids in a packet */
-#define BLAMED_MAX 64   /* users; of more the one whose time is over first is forgotten */
+#define CHUNK_MAX       1024 /* pids in a packet */
+#define DEATH_WAIT_MSEC 50
+#define BLAMED_MAX      64 /* users; of more the one whose time is over first is forgotten */
 
 typedef struct Sums {
         uint64_t rss_bytes, pss_bytes;
@@ -115,6 +116,14 @@ static int child_start(void) {
         return 0;
 }
 
+static void wait_a_moment(pid_t pid) {
+        _cleanup_(close_fdp) int pidfd = pidfd_open_pid(pid);
+        struct pollfd waiting = { .fd = pidfd, .events = POLLIN };
+
+        if (pidfd >= 0)
+                (void)poll(&waiting, 1, DEATH_WAIT_MSEC);
+}
+
 /* Killed it dies at once, unless it stands in the kernel: then it is collected later. */
 static void child_end(void) {
         if (child.pid <= 0)
@@ -122,6 +131,7 @@ static void child_end(void) {
         (void)kill(child.pid, SIGKILL); /* our own child, not collected yet */
         child.fd = close_fd(child.fd);
         collect_stuck();
+        wait_a_moment(child.pid);
         if (waitpid(child.pid, NULL, WNOHANG) == 0)
                 child.stuck = child.pid;
         child.pid = 0;

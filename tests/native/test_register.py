@@ -82,7 +82,7 @@ class Registering(ScidexTest):
 
     def restart(self):
         """kill -9 of the supervisor, and the next one."""
-        recorder = self.world.recorder_pid()
+        recorder = next(pid for pid in children_of(self.world.daemon.pid) if process_comm(pid) == "scidex-recorder")
         self.world.daemon.kill()
         self.world.daemon.wait()
         eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
@@ -217,6 +217,25 @@ class Register(Registering):
         self.assertEqual(self.ended(run_id)["detail"], "unregistered")
         self.assertTrue(all(is_alive(pid) for pid in pids))
 
+    def test_a_supervisor_that_died_in_the_middle_leaves_no_half_taken_tree(self):
+        for attribute in ("main", "letting_go"):
+            with self.subTest(attribute):
+                process, pids = self.start_tree()
+                home = cgroup_of(process.pid)
+                run = self.world.show(self.register(process.pid)["run_id"])
+                os.kill(self.world.daemon.pid, signal.SIGSTOP)
+                if attribute == "main":  # moved, and not yet noted
+                    os.removexattr(run["group"], "user.scidex.main")
+                else:  # noted that it is to be let go, and nobody moved
+                    noted = json.loads(os.getxattr(run["group"], "user.scidex.run"))
+                    noted["letting_go"] = True
+                    os.setxattr(run["group"], "user.scidex.run", json.dumps(noted).encode())
+                self.restart()
+                eventually(lambda: {cgroup_of(pid) for pid in pids} == {home}, 10)
+                self.assertTrue(all(is_alive(pid) for pid in pids))
+                self.assertEqual(self.ended(run["run_id"])["detail"], "unregistered")
+                eventually(lambda: not os.path.exists(run["group"]), 10)
+
     def test_what_may_not_be_registered(self):
         process, _ = self.start_tree()
         run_id = self.register(process.pid)["run_id"]
@@ -348,7 +367,8 @@ class Set(Registering):
         launch.wait()
 
     def test_a_longer_time_keeps_it_alive_also_for_the_launchers_backstop(self):
-        launch = self.start_run("--timeout", "1s", "--grace", "0s", script="echo ready; sleep 2; exit 5")
+        # The launcher's own backstop would come 5 s after the old limit and grace.
+        launch = self.start_run("--timeout", "1s", "--grace", "0s", script="echo ready; sleep 7; exit 5")
         self.ctl("set", launch.run_id(), "--timeout", "5min")
         self.assert_status(launch.wait(), 5)
 

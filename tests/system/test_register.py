@@ -143,7 +143,7 @@ class Set(RegisterTest):
         self.assertIn("time limit 20min (was 10min)", self.world.ctl("set", run_id, "--timeout", "20min", user="alice").stdout)
         done = self.world.ctl("set", run_id, "--timeout", "1s", user="bob", check=False)
         self.assertIn(done.returncode, (1, 4))
-        self.assertIn("uid", self.refused("mallory", "set", run_id, "--timeout", "1s"))
+        self.assertIn("scidex", self.refused("mallory", "set", run_id, "--timeout", "1s"))
         self.assertEqual(self.world.show(run_id)["timeout_sec"], 1200)
         self.world.ctl("set", run_id, "--timeout", "30min", user="dave")
         self.assertEqual(self.world.show(run_id)["timeout_sec"], 1800)
