@@ -7,6 +7,7 @@
 #include "supervise/config-internal.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -115,6 +116,31 @@ static int set_user(Config *config, const Config *built_in, const ConfigPlace *p
         return r;
 }
 
+/* "[http] has listen, analysis_ids": a slip is seen at once. NULL on OOM. */
+static char *keys_of(const char *section) {
+        char *list = text_printf("[%s] has ", section);
+
+        for (size_t i = 0, n = 0; i < ELEMENTSOF(table) && list; i++) {
+                _cleanup_(freep) char *before = NULL;
+
+                if (strcmp(table[i].section, section) != 0)
+                        continue;
+                before = list;
+                list = text_printf("%s%s%s", before, n++ > 0 ? ", " : "", table[i].key);
+        }
+        return list;
+}
+
+static int unknown(const ConfigPlace *place, ConfigFindings *findings) {
+        _cleanup_(freep) char *keys = NULL;
+
+        if (!section_is_known(place->section))
+                return config_find(findings, false, place, strdup("unknown section"),
+                        "there are [limits], [users], [user NAME], [storage] and [http]");
+        keys = keys_of(place->section);
+        return keys ? config_find(findings, false, place, strdup("unknown key"), keys) : -ENOMEM;
+}
+
 int config_set(Config *config, const Config *built_in, const ConfigPlace *place, ConfigFindings *findings) {
         ConfigSetting s = { .config = config, .place = place, .findings = findings };
         size_t user_length = strlen(USER_SECTION);
@@ -125,9 +151,7 @@ int config_set(Config *config, const Config *built_in, const ConfigPlace *place,
                 return set_user(config, built_in, place, findings);
         s.key = find_key(place->section, place->key);
         if (!s.key)
-                return config_find(findings, false, place,
-                        strdup(section_is_known(place->section) ? "unknown key" : "unknown section"),
-                        "see scidex-supervisor.conf(5) for those that there are");
+                return unknown(place, findings);
         s.at = (char *)config + s.key->offset;
         return config_take_value(&s, built_in);
 }

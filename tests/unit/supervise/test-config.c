@@ -358,13 +358,13 @@ static const struct {
                 "FILE:2: [limits] runs_max = \"4 # of them\": not a whole number; put the comment on a line of its own",
                 true, true },
         { "[limits]\nmemroy_max = 2G\n",
-                "FILE:2: [limits] memroy_max = \"2G\": unknown key; see scidex-supervisor.conf(5) for those that there "
-                "are",
+                "FILE:2: [limits] memroy_max = \"2G\": unknown key; [limits] has memory, swap, timeout, grace, pids, "
+                "thrash, memory_max, "
+                "memory_total_max, timeout_max, runs_max",
                 false, false },
         { "[limit]\nmemory_max = 2G\n",
-                "FILE:2: [limit] memory_max = \"2G\": unknown section; see scidex-supervisor.conf(5) for those that "
-                "there "
-                "are",
+                "FILE:2: [limit] memory_max = \"2G\": unknown section; there are [limits], [users], [user NAME], "
+                "[storage] and [http]",
                 false, false },
         { "[users]\ngroup = a b\n",
                 "FILE:2: [users] group = \"a b\": not the name of a group; write one group, by its name or its number",
