@@ -22,6 +22,8 @@ static const struct {
         { "ambiguous", CTL_ABSENT },
         { "gone", CTL_ABSENT },
         { "denied", CTL_DENIED },
+        { "busy", CTL_DENIED },
+        { "unsupported", CTL_DENIED },
 };
 
 json_t *answer_failed(const char *code, const char *hint, const char *format, ...) {

@@ -325,7 +325,7 @@ class Unregister(Registering):
     def test_a_launched_run_is_not_let_go(self):
         launch = self.start_scidex("--", "sh", "-c", "echo ready; exec sleep 1000")
         launch.read_line()
-        self.assertIn("only what was registered", self.ctl("unregister", launch.run_id(), status=3))
+        self.assertIn("only what was registered", self.ctl("unregister", launch.run_id(), status=4))
         self.world.kill(launch.run_id())
         launch.wait()
 
@@ -340,7 +340,7 @@ class Unregister(Registering):
             file.write("\n")
         self.assertEqual(process.stdout.readline(), b"inside\n")
         inner = next(row for row in self.world.list() if row["outer_run_id"] == run_id)
-        self.assertIn("runs inside", self.ctl("unregister", run_id, status=3))
+        self.assertIn("runs inside", self.ctl("unregister", run_id, status=4))
         self.world.kill(inner["run_id"])
         self.ended(inner["run_id"])
         eventually(lambda: "let go" in self.ctl("unregister", run_id), 10)

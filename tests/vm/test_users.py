@@ -47,6 +47,28 @@ class Login(AsUser):
         _, (event,) = self.assert_recorded(run["run_id"], "memory")
         self.assertEqual(event["memory_limit_bytes"], 64 * MIB)
 
+    def test_a_process_of_the_session_is_registered_and_let_go(self):
+        # Moved by the manager; it may not be moved back out of the user's part of the tree, so it is let go where it is.
+        script = f"""
+            {program('scidex-run')} --quiet -- sleep 1000 & launcher=$!
+            until {program('scidexctl')} list --json | grep -q running; do :; done
+            sleep 1000 & process=$!
+            {program('scidexctl')} register $process --memory 100M --analysis-id session >&2 || exit 10
+            echo $(cat /proc/$process/cgroup)
+            {program('scidexctl')} unregister session >&2 || exit 11
+            kill -0 $process || exit 12
+            kill $process $launcher; wait
+            {program('scidexctl')} history --analysis session --json"""
+        done = subprocess.run(
+            [os.path.join(GUEST, self.how), self.user, "sh", "-c", script], env=self.world.environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        cgroup, _, history = done.stdout.partition("\n")
+        self.assertRegex(cgroup, rf"/user@{self.uid()}.service/.*/session-[0-9a-f]{{8}}$")
+        (run,) = json.loads(history)["runs"]
+        self.assertEqual((run["verdict"], run["detail"]), ("lost", "unregistered"))
+
     def test_require_kernel_is_satisfied(self):
         result = self.run_as("--require=kernel", "--", "id", "-un")
         self.assert_status(result, 0)

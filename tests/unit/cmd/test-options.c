@@ -1,5 +1,6 @@
 /* The command line: what is taken, what is refused, and how it is said. */
 #include "cmd/scidexctl/ctl.h"
+#include "cmd/scidexctl/limits.h"
 
 #include "base/cleanup.h"
 #include <setjmp.h>
@@ -12,6 +13,8 @@ const Verb verbs[] = {
         { "list", "", "Lists", 0, 0, OPTION_ALL, NULL },
         { "show", "RUN", "Shows", 1, 1, 0, NULL },
         { "kill", "RUN...", "Kills", 1, SIZE_MAX, 0, NULL },
+        { "set", "RUN", "Changes", 1, 1, OPTION_LIMITS, NULL },
+        { "register", "PID...", "Takes", 1, SIZE_MAX, OPTION_LIMITS | OPTION_ANALYSIS_ID | OPTION_LABEL, NULL },
         { "history", "", "Tells", 0, 0, OPTION_LIMIT | OPTION_VERDICT | OPTION_ANALYSIS | OPTION_SINCE, NULL },
         { NULL },
 };
@@ -154,6 +157,49 @@ static void json_is_known_even_when_the_line_is_refused_before_it(void **state) 
         assert_true(p.options.json);
 }
 
+static void limits_become_members_of_the_request(void **state) {
+        _cleanup_(json_decrefp) json_t *request = json_object(), *error = NULL;
+        _cleanup_(json_decrefp) json_t *expected = json_pack(
+                "{s:I, s:n, s:I}", "timeout_usec", (json_int_t)7200000000, "memory_bytes", "grace_usec", (json_int_t)0);
+        PARSE("set", "abcd1234", "--timeout", "2h", "--memory=infinity", "--grace", "0s");
+
+        assert_int_equal(p.result, 0);
+        assert_int_equal(limits_put(&p.options, request, &error), 0);
+        assert_true(json_equal(request, expected));
+}
+
+static void a_limit_that_can_not_be_read_is_refused_with_the_hint(void **state) {
+        _cleanup_(json_decrefp) json_t *request = json_object(), *error = NULL;
+        PARSE("set", "abcd1234", "--memory", "2GB");
+
+        assert_int_equal(limits_put(&p.options, request, &error), -EINVAL);
+        assert_int_equal(answer_status(error), CTL_USAGE);
+        assert_non_null(json_string_value(json_object_get(json_object_get(error, "error"), "hint")));
+}
+
+static void labels_are_gathered(void **state) {
+        _cleanup_(json_decrefp) json_t *expected = json_pack("{s:s, s:s}", "a", "b=c", "d", "");
+        PARSE("register", "4711", "--label", "a=b=c", "--label=d=");
+
+        assert_int_equal(p.result, 0);
+        assert_true(json_equal(p.options.labels, expected));
+}
+
+static void a_label_without_a_key_and_a_missing_pid_are_refused(void **state) {
+        {
+                PARSE("register", "4711", "--label", "=b");
+                refused(&p, "no KEY=VALUE");
+        }
+        {
+                PARSE("register", "--memory", "2G");
+                refused(&p, "'register' needs a process id");
+        }
+        {
+                PARSE("show", "abcd1234", "--memory", "2G");
+                refused(&p, "does not take --memory");
+        }
+}
+
 static void help_needs_no_run(void **state) {
         PARSE("show", "--help");
 
@@ -166,6 +212,7 @@ static void codes_have_their_statuses(void **state) {
                 const char *code;
                 int status;
         } cases[] = { { "not-found", CTL_ABSENT }, { "ambiguous", CTL_ABSENT }, { "denied", CTL_DENIED },
+                { "busy", CTL_DENIED }, { "unsupported", CTL_DENIED }, { "gone", CTL_ABSENT },
                 { "bad-request", CTL_USAGE }, { "no-supervisor", CTL_NO_ANSWER }, { "failed", CTL_NO_ANSWER } };
         _cleanup_(json_decrefp) json_t *good = json_pack("{s:b}", "ok", 1);
 
@@ -193,6 +240,10 @@ int main(void) {
                 cmocka_unit_test(switch_with_a_value_is_refused),
                 cmocka_unit_test(missing_and_superfluous_runs_are_refused),
                 cmocka_unit_test(json_is_known_even_when_the_line_is_refused_before_it),
+                cmocka_unit_test(limits_become_members_of_the_request),
+                cmocka_unit_test(a_limit_that_can_not_be_read_is_refused_with_the_hint),
+                cmocka_unit_test(labels_are_gathered),
+                cmocka_unit_test(a_label_without_a_key_and_a_missing_pid_are_refused),
                 cmocka_unit_test(help_needs_no_run),
                 cmocka_unit_test(codes_have_their_statuses),
         };
