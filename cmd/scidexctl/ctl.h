@@ -40,9 +40,12 @@ enum {
         OPTION_REASON = 1 << 4,
         OPTION_RUN = 1 << 5,
         OPTION_SINCE = 1 << 6,
-        OPTION_LIMITS = 1 << 7,      /* --timeout, --memory, --grace */
+        OPTION_TIMEOUT = 1 << 7,
         OPTION_ANALYSIS_ID = 1 << 8, /* of what is registered */
         OPTION_LABEL = 1 << 9,
+        OPTION_MEMORY = 1 << 10,
+        OPTION_GRACE = 1 << 11,
+        OPTION_LIMITS = OPTION_TIMEOUT | OPTION_MEMORY | OPTION_GRACE,
 };
 
 typedef struct Verb {
