@@ -21,6 +21,7 @@ REFUSAL = "a4b2d6d8308f47c1b8a398eb4f431ff5"
 NAMES = {LAUNCH: "launch", WARN: "warn", TERM: "term", KILL: "kill", VERDICT: "verdict", ADOPTION: "adoption", REFUSAL: "refusal"}
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
+SO_SNDBUFFORCE = 32
 STUBBORN = ("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
 
 
@@ -137,6 +138,7 @@ class Hanging(SystemTest):
     def a_journald_that_stands_still(self):
         """Stopped, and its queue full: whoever sends to it and waits, waits for good."""
         filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        filler.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20)  # the queue's end, not that of what we may send
         with pidfd(main_pid("systemd-journald.service")) as fd, filler:
             signal.pidfd_send_signal(fd, signal.SIGSTOP)
             try:
