@@ -79,6 +79,7 @@ class Register(RegisterTest):
         row = self.ended(run["run_id"])
         self.assertEqual((row["verdict"], row["detail"]), ("lost", "unregistered"))
         os.kill(child, signal.SIGKILL)
+        process.wait(60)  # the shell collects it and ends
 
     def test_memory_of_before_and_after_counts(self):
         process = self.start_of("alice", helper("leaker"), "anon", "80", "0")

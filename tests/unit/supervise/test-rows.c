@@ -79,11 +79,11 @@ static void a_noted_row_is_found_by_the_next_one_and_gone_once_committed(void **
 static void what_is_no_row_is_passed_over(void **state) {
         Scratch *scratch = *state;
         Found found = { 0 };
-        const char *const names[] = { ID ".json", "notes.json", OTHER ".json" };
+        static const char *const names[] = { ID ".json", "notes.json", OTHER ".json" };
+        static const char *const texts[] = { "{ ", "{}", "{ half" };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                assert_int_equal(
-                        file_replace_at(scratch->rows.fd, names[i], i == 1 ? "{}" : "{ half", 2 * i + 2, 0600), 0);
+                assert_int_equal(file_replace_at(scratch->rows.fd, names[i], texts[i], strlen(texts[i]), 0600), 0);
         assert_int_equal(symlinkat("/etc/passwd", scratch->rows.fd, "01a1fdb6-66a9-7a24-8815-3ab85d435d92.json"), 0);
         rows_each(&scratch->rows, find, &found);
         assert_int_equal(found.n, 0);
