@@ -85,7 +85,7 @@ typedef struct Sweep {
         char *own_cgroup; /* owned; of the group, as /proc/PID/cgroup shows it */
         Member *members;  /* owned; found so far, the main process first */
         size_t n, allocated;
-        const Member *parent; /* whose children are looked at */
+        Member parent; /* whose children are looked at */
         size_t moved;
         int error; /* the first */
 } Sweep;
@@ -135,7 +135,6 @@ static bool is_child_of(const ProcessIdentity *p, const Member *parent) {
 
 static int sweep_child(pid_t pid, void *userdata) {
         Sweep *sweep = userdata;
-        const Member parent = *sweep->parent; /* the list may move */
         _cleanup_(close_fdp) int pidfd = pidfd_open_pid(pid);
         _cleanup_(freep) char *cgroup = NULL;
         ProcessIdentity child;
@@ -143,8 +142,8 @@ static int sweep_child(pid_t pid, void *userdata) {
 
         if (pidfd < 0)
                 return pidfd == -ESRCH ? 0 : pidfd;
-        if (process_identity(pid, &child) < 0 || !is_child_of(&child, &parent) || !may_take(sweep->run, &child) ||
-                process_cgroup(pid, &cgroup) < 0)
+        if (process_identity(pid, &child) < 0 || !is_child_of(&child, &sweep->parent) ||
+                !may_take(sweep->run, &child) || process_cgroup(pid, &cgroup) < 0)
                 return 0;
         if (!is_below(cgroup, sweep->own_cgroup)) {
                 if (is_below(cgroup, sweep->s->tree.cgroup) && strcmp(sweep->s->tree.cgroup, "/") != 0)
@@ -166,10 +165,8 @@ static int sweep_once(Sweep *sweep) {
         sweep->n = 0;
         r = sweep_add(sweep, sweep->run->pid, sweep->run->start_ticks);
         for (size_t i = 0; r == 0 && i < sweep->n; i++) {
-                const Member parent = sweep->members[i];
-
-                sweep->parent = &parent;
-                r = process_each_child(parent.pid, sweep_child, sweep);
+                sweep->parent = sweep->members[i]; /* a copy: the list may move */
+                r = process_each_child(sweep->parent.pid, sweep_child, sweep);
                 if (r == -ESRCH)
                         r = 0;
         }
