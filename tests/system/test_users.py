@@ -5,11 +5,13 @@ import os
 import pwd
 import signal
 import stat
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from scidextest import seconds_between  # noqa: E402
 from systemtest import (  # noqa: E402
-    RUNTIME, STATE, SystemTest, connect_as, eventually, is_alive, read_text, run_as,
+    RUNTIME, STATE, SystemTest, as_user, connect_as, eventually, is_alive, read_text, run_as, wait_readable,
 )  # fmt: skip
 
 
@@ -134,6 +136,60 @@ class Users(SystemTest):
         self.assertNotEqual(self.world.ctl("list", user="mallory", check=False).returncode, 0)
         with self.assertRaises(PermissionError):
             connect_as("mallory")
+
+
+FLOOD = """
+import select
+from scidextest import Client
+clients = [Client("/run/scidex/control").socket for _ in range(16)]
+poll = select.poll()
+for client in clients:
+    client.setblocking(False)
+    poll.register(client, select.POLLIN | select.POLLOUT)
+by_fd = {client.fileno(): client for client in clients}
+sent = answered = 0
+while True:
+    for fd, events in poll.poll():
+        try:
+            if events & select.POLLIN:
+                answered += bool(by_fd[fd].recv(1 << 17))
+            if events & select.POLLOUT:
+                by_fd[fd].send(b'{"v":1,"op":"list"}')
+                sent += 1
+        except BlockingIOError:
+            pass
+    if answered > 200 and sent > 0:
+        print("flood", flush=True)
+        sent = -1 << 62
+"""
+
+
+class Flood(SystemTest):
+    """With the quota of processor time that the unit ships with."""
+
+    as_shipped = True
+
+    def test_alices_flood_delays_neither_bobs_launch_nor_his_deadline(self):
+        supervisor = self.world.supervisor_pid()
+        flood = subprocess.Popen(
+            ["python3", "-c", FLOOD], env=self.world.environment("alice"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            cwd="/", **as_user("alice"),
+        )  # fmt: skip
+        try:
+            self.assertTrue(wait_readable(flood.stdout.fileno(), 60))
+            self.assertEqual(flood.stdout.readline(), b"flood\n")
+            self.assert_status(self.world.run("--", "sh", "-c", "exit 3", user="bob"), 3)
+            result = self.world.run("--timeout", "3s", "--grace", "1s", "--", "sleep", "1000", user="bob")
+            self.assert_status(result, 124)
+            run, (event,) = self.assert_recorded(result.run["run_id"], "timeout")
+            self.assertLess(seconds_between(run["deadline_at"], event["term_at"]), 2)
+            self.assertIsNone(flood.poll(), "the flood went on")
+            self.assertEqual(self.world.supervisor_pid(), supervisor)
+            self.assertLess(int(status_field(supervisor, "VmRSS")[0]), 64 * 1024)
+        finally:
+            flood.kill()
+            flood.wait()
+            flood.stdout.close()
 
 
 if __name__ == "__main__":
