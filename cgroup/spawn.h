@@ -6,8 +6,9 @@
 #include <sys/types.h>
 
 typedef struct SpawnOptions {
-        char **argv;          /* NULL-terminated; argv[0] is searched in PATH as execvp(3) does */
-        char **environment;   /* extra "K=V", NULL-terminated, set in the child before exec, "K" is taken out; may be NULL */
+        char **argv;        /* NULL-terminated; argv[0] is searched in PATH as execvp(3) does */
+        char **environment; /* extra "K=V", NULL-terminated, set in the child before exec, "K" is taken out; may be NULL
+                             */
         const sigset_t *mask; /* the signal mask the program is to have: the one the launcher was started with */
         bool ignore_sigchld;  /* the disposition the launcher was started with, to be given back */
 } SpawnOptions;
