@@ -50,14 +50,15 @@ class Login(AsUser):
     def test_a_process_of_the_session_is_registered_and_let_go(self):
         # Moved by the manager; it may not be moved back out of the user's part of the tree, so it is let go where it is.
         script = f"""
-            {program('scidex-run')} --quiet -- sleep 1000 & launcher=$!
-            until {program('scidexctl')} list --json | grep -q running; do :; done
-            sleep 1000 & process=$!
+            trap 'kill $process $launcher' EXIT
+            {program('scidex-run')} --quiet -- sleep 1000 >/dev/null 2>&1 & launcher=$!
+            until {program('scidexctl')} list --json | grep -q '"running"'; do :; done
+            sleep 1000 >/dev/null 2>&1 & process=$!
             {program('scidexctl')} register $process --memory 100M --analysis-id session >&2 || exit 10
             echo $(cat /proc/$process/cgroup)
             {program('scidexctl')} unregister session >&2 || exit 11
             kill -0 $process || exit 12
-            kill $process $launcher; wait
+            kill $process $launcher; wait; trap - EXIT
             {program('scidexctl')} history --analysis session --json"""
         done = subprocess.run(
             [os.path.join(GUEST, self.how), self.user, "sh", "-c", script], env=self.world.environment(),
