@@ -32,6 +32,10 @@ uint64_t clock_boottime_usec(void) {
         return clock_usec(CLOCK_BOOTTIME);
 }
 
+uint64_t clock_process_cpu_usec(void) {
+        return clock_usec(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 uint64_t clock_realtime_usec(void) {
         return clock_usec(CLOCK_REALTIME);
 }

@@ -9,6 +9,8 @@
 
 /* Microseconds since boot, suspend included; clock_gettime(2) CLOCK_BOOTTIME. Cannot fail. */
 uint64_t clock_boottime_usec(void);
+/* CPU time that this process has used (CLOCK_PROCESS_CPUTIME_ID). */
+uint64_t clock_process_cpu_usec(void);
 
 /* Microseconds since the epoch; for people and databases, never for a deadline. */
 uint64_t clock_realtime_usec(void);

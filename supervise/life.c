@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "control/priority.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
 #include "supervise/watch.h"
@@ -45,7 +46,7 @@ static void life_arm(Supervisor *s, Run *run) {
                         (void)sd_event_source_set_enabled(run->timer, SD_EVENT_OFF);
         } else if (!run->timer) {
                 (void)sd_event_add_time(s->event, &run->timer, CLOCK_BOOTTIME, next, 1, on_timer, run);
-                (void)sd_event_source_set_userdata(run->timer, run);
+                (void)sd_event_source_set_priority(run->timer, PRIORITY_DEADLINES);
         } else {
                 (void)sd_event_source_set_time(run->timer, next);
                 (void)sd_event_source_set_enabled(run->timer, SD_EVENT_ONESHOT);
@@ -262,23 +263,31 @@ static void mend(Supervisor *s, Run *run) {
         }
 }
 
-void life_tick(Supervisor *s, uint64_t now_usec) {
+static void tick_one(Supervisor *s, Run *run, uint64_t now_usec) {
+        watch_sample(run, now_usec);
+        run->timeline.next_usec = MAX_OF(run->timeline.next_usec, now_usec + 1); /* also where nothing can be read */
+        if (run_is_grouped(run) && run->kept.memory && run->events_memory < 0)
+                run->events_memory = watching_add(s, run, "memory.events.local");
+        if (run->announced)
+                return;
+        (void)process_comm(run->pid, run->comm);
+        (void)recorder_send(s->recorder, "process", "run", record_run(&s->record_host, run, now_usec), run->id.text);
+        run->announced = true;
+}
+
+bool life_tick(Supervisor *s, uint64_t now_usec) {
+        unsigned n = 0;
         Run *run;
 
         LIST_FOREACH(run, &s->runs, link) {
                 mend(s, run);
                 if (run->phase == PHASE_STARTING || !run_lives(run) || now_usec < run->timeline.next_usec)
                         continue;
-                watch_sample(run, now_usec);
-                if (run_is_grouped(run) && run->kept.memory && run->events_memory < 0)
-                        run->events_memory = watching_add(s, run, "memory.events.local");
-                if (!run->announced) {
-                        (void)process_comm(run->pid, run->comm);
-                        (void)recorder_send(s->recorder, "process", "run", record_run(&s->record_host, run, now_usec),
-                                run->id.text);
-                        run->announced = true;
-                }
+                if (n++ == LIFE_TICK_RUNS)
+                        return true;
+                tick_one(s, run, now_usec);
         }
+        return false;
 }
 
 uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec) {

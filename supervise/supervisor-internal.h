@@ -26,6 +26,8 @@ struct Supervisor {
         GroupEvents events;
         sd_event_source *inotify, *tick, *idle; /* owned */
         uint64_t tick_usec;                     /* BOOTTIME the tick is armed for */
+        uint64_t tick_cost_usec;                /* CPU time that this round has taken */
+        uint64_t tick_rest_usec;                /* BOOTTIME: no round before, so that they take their share only */
         void *watches;                          /* owned; tsearch(3) tree of Watching */
         LIST_HEAD(, Run) runs;
         unsigned n_runs;
@@ -69,7 +71,9 @@ void life_memory_event(Supervisor *s, Run *run);
 void life_launcher_gone(Supervisor *s, Run *run);
 void life_watch_launcher(Supervisor *s, Run *run); /* by pidfd, while no connection stands for it */
 void life_recorded(Supervisor *s, const char *event_id);
-void life_tick(Supervisor *s, uint64_t now_usec);
+/* Samples the runs that are due, at most LIFE_TICK_RUNS of them. True: more are due. */
+bool life_tick(Supervisor *s, uint64_t now_usec);
+#define LIFE_TICK_RUNS 8 /* then whoever else is due has its turn */
 uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec);
 bool watching_find(Supervisor *s, int watch, Run **ret);
 void watching_deinit(Supervisor *s);

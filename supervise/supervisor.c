@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "control/client.h"
+#include "control/priority.h"
 #include "supervise/left.h"
 #include "supervise/measure.h"
 #include "supervise/supervisor-internal.h"
@@ -25,32 +26,48 @@
 #include <systemd/sd-daemon.h>
 
 #define TICK_ACCURACY_USEC  (100 * USEC_PER_MSEC)
+#define TICK_SHARE          50                   /* the samples of all runs take at most this part of one CPU's time */
 #define PASS_EVERY_USEC     (50 * USEC_PER_MSEC) /* --once: how often it looks whether it is done */
 #define CLIENTS_OF_UID_MAX  16000                /* all that one user's cap of runs can ask for */
 #define CLIENTS_BESIDE_RUNS 64                   /* scidexctl and the like */
 
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void set_tick(Supervisor *s, uint64_t next_usec) {
+        if (!s->tick) {
+                if (sd_event_add_time(s->event, &s->tick, CLOCK_BOOTTIME, next_usec, TICK_ACCURACY_USEC, on_tick, s) <
+                        0)
+                        return; /* with the next run */
+                (void)sd_event_source_set_priority(s->tick, PRIORITY_SAMPLES);
+        }
+        s->tick_usec = next_usec;
+        (void)sd_event_source_set_time(s->tick, next_usec);
+        (void)sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
+}
+
+/* A round over all runs, in pieces: with thousands of runs it would stand between a deadline and its TERM. */
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         Supervisor *s = userdata;
+        uint64_t now_usec = clock_boottime_usec(), begun_usec = clock_process_cpu_usec();
+        bool more = life_tick(s, now_usec);
 
+        s->tick_cost_usec += usec_sub(clock_process_cpu_usec(), begun_usec);
         s->tick_usec = USEC_INFINITY;
-        life_tick(s, clock_boottime_usec());
+        if (more) {
+                set_tick(s, now_usec);
+                return 0;
+        }
+        s->tick_rest_usec = usec_add(now_usec, s->tick_cost_usec * TICK_SHARE);
+        s->tick_cost_usec = 0;
         supervisor_arm_tick(s);
         return 0;
 }
 
 void supervisor_arm_tick(Supervisor *s) {
-        uint64_t next = life_next_tick_usec(s, clock_boottime_usec());
+        uint64_t next = MAX_OF(life_next_tick_usec(s, clock_boottime_usec()), s->tick_rest_usec);
 
-        if (next == USEC_INFINITY || next >= s->tick_usec)
-                return;
-        if (!s->tick) {
-                if (sd_event_add_time(s->event, &s->tick, CLOCK_BOOTTIME, next, TICK_ACCURACY_USEC, on_tick, s) >= 0)
-                        s->tick_usec = next;
-                return;
-        }
-        s->tick_usec = next;
-        (void)sd_event_source_set_time(s->tick, next);
-        (void)sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
+        if (next < s->tick_usec) /* neither where no run lives: never is not before never */
+                set_tick(s, next);
 }
 
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -325,6 +342,18 @@ static int open_socket(Supervisor *s, int n_handed, const char *path, int *ret_f
         return r == -EADDRINUSE && is_single_pass(s) ? 0 : r;
 }
 
+/*
+ * The control socket is ours, so who listens here can only be the recorder of a supervisor that was killed: it ends
+ * when it has written what it knew, which a hung disk may keep it from for ever.
+ */
+static int open_record_socket(Supervisor *s, int n_handed, int *ret_fd) {
+        int r = open_socket(s, n_handed, s->record_path, ret_fd);
+
+        if (r == -EADDRINUSE && unlink(s->record_path) == 0)
+                r = open_socket(s, n_handed, s->record_path, ret_fd);
+        return r;
+}
+
 static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
         _cleanup_(close_fdp) int control = -EBADF;
         int r, n_handed = sd_listen_fds(1); /* 1: our children are not to find the variables */
@@ -333,7 +362,7 @@ static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
         if (r == 0)
                 r = open_socket(s, n_handed, s->options.socket_path, &control);
         if (r == 0)
-                r = open_socket(s, n_handed, s->record_path, ret_record);
+                r = open_record_socket(s, n_handed, ret_record);
         if (r < 0)
                 return r;
         *ret_control = TAKE_FD(control);

@@ -182,6 +182,21 @@ class Service(ScidexTest):
         os.unlink(world.socket)
         os.unlink(record)
 
+    def test_a_recorder_that_hangs_does_not_keep_the_next_supervisor_from_starting(self):
+        world = self.new_world()
+        world.start_daemon()
+        old = world.recorder_pid()
+        os.kill(old, signal.SIGSTOP)
+        with pidfd(world.daemon.pid) as fd:
+            os.kill(world.daemon.pid, signal.SIGKILL)
+            self.assertTrue(wait_readable(fd, 10))
+        world.daemon.wait()
+        world.start_daemon()
+        self.assert_status(world.run("--", "true"), 0)
+        os.kill(old, signal.SIGCONT)
+        eventually(lambda: reap(old) or not is_alive(old), 15, "the old recorder ends")
+        eventually(lambda: len(world.history()) == 1, 10, "the new one answers")
+
     def test_the_rows_of_runs_that_had_just_ended_survive_both_programs(self):
         world = self.new_world()
         world.start_daemon()
