@@ -174,14 +174,13 @@ json_t *ask_run(const Options *options, const char *run, bool live_first) {
 /* "2h" ago or an RFC 3339 time, as the protocol's since_at. NULL and *ret_error. */
 static json_t *since_to_json(const char *text, json_t **ret_error) {
         char buffer[CLOCK_RFC3339_MAX];
-        const char *hint = NULL;
         uint64_t value;
 
         if (clock_parse_rfc3339(text, &value) == 0)
                 return json_string(clock_format_rfc3339(buffer, value));
-        if (parse_time(text, &value, &hint) == 0)
+        if (parse_time(text, &value, NULL) == 0)
                 return json_string(clock_format_rfc3339(buffer, usec_sub(clock_realtime_usec(), value)));
-        *ret_error = answer_failed("usage", hint ? hint : "for example --since 2h or --since 2026-11-21T07:19:42Z",
+        *ret_error = answer_failed("usage", "for example --since 2h (ago), 1d, or --since 2026-11-21T07:19:42Z",
                 "--since '%s': not a time", text);
         return NULL;
 }

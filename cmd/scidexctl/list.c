@@ -106,8 +106,6 @@ int verb_list(const Options *options, const Terminal *terminal) {
         _cleanup_(json_decrefp) json_t *request = message_request("list");
         _cleanup_(json_decrefp) json_t *answer = NULL;
 
-        if (request && options->all && json_object_set_new(request, "all", json_true()) < 0)
-                return answer_report_failure(options, NULL);
         answer = request ? ask(options, WHERE_LIVE, request) : NULL;
         if (answer_status(answer) != CTL_OK)
                 return answer_report_failure(options, answer);

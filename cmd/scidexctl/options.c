@@ -26,7 +26,7 @@ static const OptionEntry entries[] = {
         { "--help", NULL, 0, offsetof(Options, help), "this text; after a verb, the verb's" },
         { "-h", NULL, 0, offsetof(Options, help), NULL },
         { "--version", NULL, 0, offsetof(Options, version), "print the version" },
-        { "--all", NULL, OPTION_ALL, offsetof(Options, all), "runs of all users (root)" },
+        { "--all", NULL, OPTION_ALL, offsetof(Options, all), "no effect: root and admins see all users' runs anyway" },
         { "--limit", "N", OPTION_LIMIT, 0, "at most N rows (100)" },
         { "--analysis", "ID", OPTION_ANALYSIS, offsetof(Options, analysis), "only of this analysis" },
         { "--verdict", "VERDICT", OPTION_VERDICT, offsetof(Options, verdict), "only with this verdict" },
@@ -161,15 +161,18 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
                         return refuse(ret_error,
                                 answer_failed("usage", NULL, "'%s' does not take %s: see scidexctl %s --help",
                                         verb->name, entries[i].name, verb->name));
+        if (options->n_arguments < verb->least && verb->usage[0] == 'P')
+                return refuse(ret_error,
+                        answer_failed("usage", "pgrep and ps show the processes",
+                                "'%s' needs a process id: scidexctl %s %s", verb->name, verb->name, verb->usage));
         if (options->n_arguments < verb->least)
                 return refuse(ret_error,
                         answer_failed("usage", "scidexctl list and scidexctl history show the runs",
-                                "'%s' needs %s: scidexctl %s %s", verb->name,
-                                verb->usage[0] == 'P' ? "a process id" : "a run", verb->name, verb->usage));
+                                "'%s' needs a run: scidexctl %s %s", verb->name, verb->name, verb->usage));
         if (options->n_arguments > verb->most)
                 return refuse(ret_error,
-                        answer_failed("usage", NULL, "'%s' takes no '%s': scidexctl %s %s", verb->name,
-                                options->arguments[verb->most], verb->name, verb->usage));
+                        answer_failed("usage", NULL, "'%s' takes no '%s': scidexctl %s%s%s", verb->name,
+                                options->arguments[verb->most], verb->name, *verb->usage ? " " : "", verb->usage));
         if (options->verdict && (verb->options & OPTION_VERDICT))
                 return known_word_check("--verdict", options->verdict, known_verdicts, ret_error);
         if (options->verdict)
@@ -249,8 +252,8 @@ static const char help_tail[] =
 
 void options_print_help(FILE *out, const Verb *verb) {
         if (verb) {
-                (void)fprintf(out, "Usage: scidexctl %s [OPTIONS] %s\n\n%s.\n\nOptions:\n", verb->name, verb->usage,
-                        verb->summary);
+                (void)fprintf(out, "Usage: scidexctl %s [OPTIONS]%s%s\n\n%s.\n\nOptions:\n", verb->name,
+                        *verb->usage ? " " : "", verb->usage, verb->summary);
                 entries_print(out, verb->options, true);
         } else {
                 (void)fputs("Usage: scidexctl [OPTIONS] VERB [ARGUMENTS]\n\n"

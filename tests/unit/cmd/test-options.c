@@ -148,6 +148,10 @@ static void missing_and_superfluous_runs_are_refused(void **state) {
                 PARSE("show", "a", "b");
                 refused(&p, "takes no 'b'");
         }
+        {
+                PARSE("list", "a");
+                assert_string_equal(message_of(&p), "'list' takes no 'a': scidexctl list");
+        }
 }
 
 static void json_is_known_even_when_the_line_is_refused_before_it(void **state) {
