@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CONFIG_EXIT_INVALID 78          /* EX_CONFIG of sysexits.h: --check-config has found errors */
+#define CONFIG_EXIT_INVALID 78          /* EX_CONFIG of sysexits.h: --check-config has found something */
 #define CONFIG_NO_GROUP     ((gid_t)-1) /* a group that does not exist: nobody is in it */
 #define CONFIG_SYSTEM_FILE  "/etc/scidex/supervisor.conf"
 #define CONFIG_UNLIMITED    UINT64_MAX

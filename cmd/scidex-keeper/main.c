@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 #define LEAF          "keeper"
@@ -57,11 +58,18 @@ static int move_to_leaf(void) {
         return r > 0 ? -ENOENT : r;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
         sigset_t signals;
         int r;
 
         log_open("scidex-keeper", LOG_LEVEL_INFO);
+        if (argc > 1) {
+                log_line(LOG_LEVEL_ERROR,
+                        "unexpected argument \"%s\": systemd starts this program, without any; see systemctl cat "
+                        "scidex-keeper, scidex-supervisor(8)",
+                        argv[1]);
+                return EX_USAGE;
+        }
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, SIGTERM);
         (void)sigaddset(&signals, SIGINT);

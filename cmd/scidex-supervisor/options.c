@@ -34,13 +34,15 @@ static const char help[] =
         "  --keeper UNIT      make the groups in the cgroup of this systemd unit\n"
         "  --socket PATH      control socket (default: $SCIDEX_SOCKET; else /run/scidex/control as root,\n"
         "                     $XDG_RUNTIME_DIR/scidex/control as an ordinary user or with --private)\n"
-        "  --state DIR        where the record lies (default: /var/lib/scidex as root, ~/.local/state/scidex)\n"
+        "  --state DIR        where the record lies (default: the directory of [storage] sqlite, if that is set; else\n"
+        "                     $XDG_STATE_HOME/scidex; else /var/lib/scidex as root, ~/.local/state/scidex)\n"
         "  --ready-fd N       write one line to this fd when ready\n"
         "  --help, --version\n"
         "\n"
         "SCIDEX_TREE names the cgroup directory to use. Stopping it (TERM) leaves the runs alive; the next one adopts "
         "them.\n"
-        "Exit status: 0 stopped or idle, 1 could not start, 64 usage, 78 --check-config found errors.\n";
+        "Exit status: 0 stopped or idle, 1 could not start (--once, --drain: could not be done), 64 usage,\n"
+        "78 --check-config found something.\n";
 
 enum {
         OPTION_DAEMON = 256,
@@ -127,14 +129,28 @@ static int parse_one(int option, const char *value, Options *o) {
                 (void)puts("scidex-supervisor " SCIDEX_VERSION);
                 return 1;
         default:
-                return -EINVAL; /* getopt has said what */
+                return -EINVAL;
         }
+}
+
+static int bad_option(const char *word, bool value_missing) {
+        log_line(LOG_LEVEL_ERROR, "option \"%s\": %s; see scidex-supervisor --help", word,
+                value_missing ? "its value is missing" : "unknown, ambiguous, or takes no value");
+        return -EINVAL;
 }
 
 int options_parse(int argc, char **argv, Options *ret) {
         int option, r;
 
-        while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        opterr = 0;
+        for (;;) {
+                const char *word = argv[optind]; /* in the middle of "-xy" getopt has not gone on to the next one */
+
+                option = getopt_long(argc, argv, "+:", long_options, NULL);
+                if (option == -1)
+                        break;
+                if (option == '?' || option == ':')
+                        return bad_option(word, option == ':');
                 r = parse_one(option, optarg, ret);
                 if (r != 0)
                         return r;

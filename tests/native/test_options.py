@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -46,7 +47,7 @@ BAD = [
     (["--thrash", "x"], ["x", "--thrash"]),
     (["--warn-before", "7"], ["7", "--warn-before"]),
     # Numbers
-    (["--pids", "0"], ["0", "--pids"]),
+    (["--pids", "0"], ["\"0\"", ". Write e.g. --pids"]),
     (["--pids", "-1"], ["-1", "--pids"]),
     (["--pids", "many"], ["many", "--pids"]),
     (["--pids", "1.5"], ["1.5", "--pids"]),
@@ -100,8 +101,6 @@ class BadOptions(ScidexTest):
         self.assertFalse(os.path.exists(self.world.socket), "a supervisor was started for a launch that is refused")
 
     def refused_bytes(self, arguments, needles):
-        import subprocess
-
         world = self.here()
         done = subprocess.run(
             [world.program("scidex-run"), *arguments, "--", "true"], env=world.environment(),
@@ -145,6 +144,25 @@ class BadOptions(ScidexTest):
         ):  # fmt: skip
             with self.subTest(arguments=arguments):
                 self.assert_status(self.run_scidex(*arguments, "--", "true"), 0)
+
+    def test_the_supervisor_and_the_keeper_say_what_they_take_too(self):
+        world = self.here()
+        for name, arguments, needles in (
+            ("scidex-supervisor", ["--frobnicate"], ["--frobnicate", "unknown", "scidex-supervisor --help"]),
+            ("scidex-supervisor", ["--config"], ["--config", "value is missing", "scidex-supervisor --help"]),
+            ("scidex-supervisor", ["--private=yes"], ["--private=yes", "takes no value", "scidex-supervisor --help"]),
+            ("scidex-supervisor", ["run"], ["run", "options only", "--help"]),
+            ("scidex-keeper", ["--help"], ["--help", "systemd starts this program"]),
+        ):
+            with self.subTest(name=name, arguments=arguments):
+                done = subprocess.run(
+                    [world.program(name), *arguments], env=world.environment(), stdin=subprocess.DEVNULL,
+                    capture_output=True, text=True, timeout=60,
+                )  # fmt: skip
+                self.assertEqual((done.returncode, done.stdout), (64, ""), done)
+                self.assertTrue(done.stderr.startswith(f"{name}: "), done.stderr)
+                for needle in needles:
+                    self.assertIn(needle, done.stderr)
 
 
 class Refusals(ScidexTest):
