@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include <ctype.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +110,12 @@ static void print_help(void) {
 static int bad_value(const char *name, const char *value, const char *reason, const char *hint) {
         _cleanup_(freep) char *shown = text_escape(value);
 
-        run_say("--%s \"%s\": %s%s%s", name, shown ? shown : "?", reason, hint ? "; " : "", hint ? hint : "");
+        /* The parsers' hints go on with the sentence, those of the request are one. */
+        run_say("--%s \"%s\": %s%s%s", name, shown ? shown : "?", reason,
+                !hint                                   ? ""
+                        : isupper((unsigned char)*hint) ? ". "
+                                                        : "; ",
+                hint ? hint : "");
         return -EINVAL;
 }
 
