@@ -181,8 +181,8 @@ void serve_launch(const Request *q) {
                 return serve_refuse(
                         q, "bad-request", "this connection has a run already", NULL, "Connect once per run.");
         if (q->s->draining)
-                return serve_refuse(q, "gone", "the supervisor is ending all runs and begins none", NULL,
-                        "Try again when the host is up again, or scidex-keeper.service is running.");
+                return serve_refuse(
+                        q, "gone", "the supervisor is ending all runs and begins none", NULL, SERVE_HINT_DRAINING);
         r = request_from_json(json_object_get(q->message->body, "request"), &request, &error);
         if (r < 0)
                 return serve_refuse(
@@ -193,7 +193,8 @@ void serve_launch(const Request *q) {
                 drop_abandoned(q, &launcher);
         outer = serve_run_around(q->s, launcher.pid);
         if (outer && (run_has_kill(outer) || !run_lives(outer)))
-                return serve_refuse(q, "gone", "the outer run is being ended", NULL, NULL);
+                return serve_refuse(q, "gone", "the outer run is being ended", outer->id.text,
+                        "Start it from outside of that run.");
         if (depth_of(outer) >= NEST_MAX)
                 return serve_refuse(q, "denied", "runs are nested too deeply", NULL, "At most 8 levels are allowed.");
         if (!serve_admit(q, q->message->uid, outer != NULL, &request))

@@ -39,6 +39,14 @@ static bool refuse(const Request *q, const char *code, const char *message, cons
         return false;
 }
 
+/* The process is named, since one command line may register many; why may be NULL. */
+static bool refuse_process(
+        const Request *q, pid_t pid, const char *code, const char *message, const char *why, const char *hint) {
+        _cleanup_(freep) char *detail = text_printf("pid %d%s%s", (int)pid, why ? ": " : "", why ? why : "");
+
+        return refuse(q, code, message, detail, hint);
+}
+
 /* "/user.slice/…/init.scope": a manager; moved out of it, it could not manage any more. */
 static bool is_manager(const char *cgroup) {
         const char *last = strrchr(cgroup, '/');
@@ -67,9 +75,11 @@ static bool find_target(const Request *q, Target *ret) {
         ret->pidfd = pidfd_open_pid(pid);
         if (ret->pidfd < 0 || process_identity(pid, &ret->process) < 0 || process_cgroup(pid, &ret->cgroup) < 0 ||
                 ret->process.exiting || pidfd_ended(ret->pidfd))
-                return refuse(q, "gone", "there is no such process", NULL, "It has ended, or is a thread of another.");
+                return refuse_process(
+                        q, pid, "gone", "there is no such process", NULL, "It has ended, or is a thread of another.");
         if (json_get_u64(q->message->body, "start_ticks", &start_ticks) == 0 && start_ticks != ret->process.start_ticks)
-                return refuse(q, "gone", "the process has ended, and its id is another's now", NULL, NULL);
+                return refuse_process(q, pid, "gone", "the process has ended, and its id is another's now", NULL,
+                        "There is nothing left to supervise.");
         return true;
 }
 
@@ -78,19 +88,21 @@ static bool may_register(const Request *q, const Target *t) {
         const Run *run;
 
         if (q->message->uid != 0 && !is_owners(p, q->message->uid))
-                return refuse(q, "denied", "the process is not yours",
+                return refuse_process(q, p->pid, "denied", "the process is not yours",
                         "its real, effective and saved uid must be your own", "Ask root to register it.");
         if (p->pid == 1 || p->kernel || is_manager(t->cgroup))
-                return refuse(q, "denied", "that process keeps the host, or a session, going", NULL,
+                return refuse_process(q, p->pid, "denied", "that process keeps the host, or a session, going", NULL,
                         "Register the process that does the work.");
         if (p->pid == getpid() || p->pid == recorder_pid(q->s->recorder))
-                return refuse(q, "denied", "the supervisor does not end itself", NULL, NULL);
+                return refuse_process(q, p->pid, "denied", "the supervisor does not end itself", NULL,
+                        "Register the process that does the work.");
         run = serve_run_around(q->s, p->pid);
         if (run)
-                return refuse(q, "denied", "the process belongs to a run already", run->id.text,
+                return refuse_process(q, p->pid, "denied", "the process belongs to a run already", run->id.text,
                         "See `scidexctl set` for other limits.");
         if (is_in_tree(q->s, t->cgroup))
-                return refuse(q, "denied", "the process keeps the tree of the runs", NULL, NULL);
+                return refuse_process(q, p->pid, "denied", "the process keeps the tree of the runs", NULL,
+                        "Register the process that does the work.");
         return true;
 }
 
@@ -193,7 +205,8 @@ void serve_register(const Request *q) {
         int r;
 
         if (q->s->draining)
-                return serve_refuse(q, "gone", "the supervisor is ending all runs and begins none", NULL, NULL);
+                return serve_refuse(
+                        q, "gone", "the supervisor is ending all runs and begins none", NULL, SERVE_HINT_DRAINING);
         if (q->s->tree.kind == TREE_NONE)
                 return serve_refuse(q, "unsupported",
                         "no group can be made here, and only a group holds what runs already", q->s->tree_error.detail,
@@ -207,13 +220,15 @@ void serve_register(const Request *q) {
         r = take_main(q, run, &target);
         if (r < 0) {
                 (void)enforce_remove(run);
-                return serve_refuse(q,
+                (void)refuse_process(q, target.process.pid,
                         r == -ESRCH                           ? "gone"
                                 : r == -EACCES || r == -EPERM ? "denied"
                                                               : "failed",
                         r == -ESRCH ? "the process has just ended" : "the process can't be moved into a group",
                         r == -ESRCH ? NULL : strerror(-r),
-                        r == -ESRCH ? NULL : "Ask the system supervisor for it, or start it with scidex-run.");
+                        r == -ESRCH ? "There is nothing left to supervise."
+                                    : "Ask the system supervisor for it, or start it with scidex-run.");
+                return;
         }
         begin(q, TAKE_PTR(run), &target);
 }
@@ -232,7 +247,7 @@ void serve_unregister(const Request *q) {
         if (!serve_may_change(q, run))
                 return;
         if (run->phase > PHASE_RUNNING)
-                return serve_refuse(q, "gone", "the run is being ended", NULL, NULL);
+                return serve_refuse(q, "gone", "the run is being ended", NULL, "There is nothing left to let go of.");
         if (run->n_inner > 0)
                 return serve_refuse(
                         q, "busy", "there are runs inside of it", NULL, "Wait for their end, or end them first.");

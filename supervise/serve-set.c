@@ -113,8 +113,8 @@ static void log_change(const Request *q, const Run *run) {
 bool serve_may_change(const Request *q, const Run *run) {
         if (!run->registered || run->registered_by == run->uid || client_peer(q->session->client)->role >= ROLE_ADMIN)
                 return true;
-        serve_refuse(
-                q, "denied", "root has registered it", NULL, "Ask root: its limits are not for its owner to lift.");
+        serve_refuse(q, "denied", "root has registered it", NULL,
+                "Ask root or an admin: its limits are not for its owner to lift.");
         return false;
 }
 

@@ -4,6 +4,8 @@
 #include "base/process.h"
 #include "supervise/supervisor-internal.h"
 
+#define SERVE_HINT_DRAINING "Try again when the host is up again, or scidex-keeper.service is running."
+
 typedef struct Request {
         Supervisor *s;
         Session *session;
@@ -13,6 +15,7 @@ typedef struct Request {
 
 /* Sends a reply; its reference is taken over. */
 void serve_answer(const Request *q, json_t *reply);
+/* A refusal: what is wrong, with what (NULL: the message says it), what to do. */
 void serve_refuse(const Request *q, const char *code, const char *message, const char *detail, const char *hint);
 /* Whether the sender of the packet may see and end this run. */
 bool serve_peer_may(const Request *q, const Run *run);

@@ -431,8 +431,7 @@ static int open_all(Supervisor *s, char **ret_error) {
         }
         r = open_tree(s);
         if (r < 0) {
-                *ret_error = r == -EBUSY ? text_printf("another supervisor holds the tree")
-                                         : sentence("can't open the tree", r, &s->tree_error);
+                *ret_error = sentence("can't open the tree", r, &s->tree_error);
                 return r;
         }
         s->record_host = (RecordHost){ .host = s->host_name,

@@ -250,7 +250,9 @@ class Register(Registering):
             (launch.main_pid(), "belongs to a run already"),
         ):
             with self.subTest(pid=pid):
-                self.assertIn(says, self.ctl("register", pid, status=4))
+                answer = self.ctl("register", pid, status=4)
+                self.assertIn(says, answer)
+                self.assertIn(f"(pid {pid}", answer)
         self.assertIn("no such process", self.ctl("register", 4194303, status=1))
         self.assertIn("no process id", self.ctl("register", "x", status=2))
         with self.world.client() as client, self.assertRaises(ProtocolError) as refused:
