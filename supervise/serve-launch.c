@@ -168,14 +168,40 @@ static void drop_abandoned(const Request *q, const ProcessIdentity *launcher) {
         }
 }
 
+/* The run's group, with all in it that the next supervisor needs; else the refusal is sent, and nothing is left. */
+static bool make(const Request *q, Run *run) {
+        const char *what = "";
+        int r = serve_make_group(q->s, run, &what);
+
+        if (r < 0) {
+                serve_refuse(q, "failed", what, strerror(-r), "See `scidexctl doctor`.");
+                return false;
+        }
+        if (run->kept.memory || (run_is_grouped(run) && run->request.memory_bytes == UINT64_MAX))
+                run->enforcement = ENFORCEMENT_KERNEL;
+        else
+                run->enforcement = ENFORCEMENT_SAMPLED;
+        if (run->request.require_kernel && run->enforcement != ENFORCEMENT_KERNEL) {
+                if (run_is_grouped(run))
+                        (void)group_remove(&run->group);
+                refuse_sampled(q);
+                return false;
+        }
+        r = adopt_save(run, q->s->boot_id);
+        if (r < 0 && r != -EOPNOTSUPP) { /* the next supervisor would not know it: nobody would end it */
+                (void)group_remove(&run->group);
+                serve_refuse(q, "failed", "note the run in its group", strerror(-r), "See `scidexctl doctor`.");
+                return false;
+        }
+        return true;
+}
+
 void serve_launch(const Request *q) {
         _cleanup_(request_error_deinit) RequestError error = { 0 };
         _cleanup_(request_deinit) RunRequest request = { 0 };
         _cleanup_(run_freep) Run *run = NULL;
         ProcessIdentity launcher;
         Run *outer;
-        const char *what = "";
-        int r;
 
         if (q->session->run)
                 return serve_refuse(
@@ -183,8 +209,7 @@ void serve_launch(const Request *q) {
         if (q->s->draining)
                 return serve_refuse(
                         q, "gone", "the supervisor is ending all runs and begins none", NULL, SERVE_HINT_DRAINING);
-        r = request_from_json(json_object_get(q->message->body, "request"), &request, &error);
-        if (r < 0)
+        if (request_from_json(json_object_get(q->message->body, "request"), &request, &error) < 0)
                 return serve_refuse(
                         q, "bad-request", error.message ? error.message : "out of memory", NULL, error.hint);
         if (!read_launcher(q, &launcher))
@@ -205,23 +230,8 @@ void serve_launch(const Request *q) {
         run->launcher_pid = launcher.pid;
         run->launcher_start_ticks = launcher.start_ticks;
         run->outer = outer;
-        r = serve_make_group(q->s, run, &what);
-        if (r < 0)
-                return serve_refuse(q, "failed", what, strerror(-r), "See `scidexctl doctor`.");
-        if (run->kept.memory || (run_is_grouped(run) && run->request.memory_bytes == UINT64_MAX))
-                run->enforcement = ENFORCEMENT_KERNEL;
-        else
-                run->enforcement = ENFORCEMENT_SAMPLED;
-        if (run->request.require_kernel && run->enforcement != ENFORCEMENT_KERNEL) {
-                if (run_is_grouped(run))
-                        (void)group_remove(&run->group);
-                return refuse_sampled(q);
-        }
-        r = adopt_save(run, q->s->boot_id);
-        if (r < 0 && r != -EOPNOTSUPP) { /* the next supervisor would not know it: nobody would end it */
-                (void)group_remove(&run->group);
-                return serve_refuse(q, "failed", "note the run in its group", strerror(-r), "See `scidexctl doctor`.");
-        }
+        if (!make(q, run))
+                return;
         if (answer_start(q, run) < 0) {
                 (void)enforce_remove(run);
                 client_close(q->session->client);
