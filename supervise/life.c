@@ -23,6 +23,8 @@
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
 #define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
+#define SPIN_USEC USEC_PER_MSEC /* a timer that was due and is due again lets others have their turn */
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 static uint64_t warn_usec(const Run *run) {
@@ -41,6 +43,8 @@ static void life_arm(Supervisor *s, Run *run) {
                 next = MIN_OF(next, run->watch.stall_next_usec);
         }
         next = MIN_OF(next, MIN_OF(run->next_retry_usec, run->reply_by_usec));
+        if (next <= run->timer_fired_usec) /* what it waits for may be an event of a lower priority */
+                next = situation.now_usec + SPIN_USEC;
         if (next == USEC_INFINITY) {
                 if (run->timer)
                         (void)sd_event_source_set_enabled(run->timer, SD_EVENT_OFF);
@@ -108,6 +112,8 @@ void life_look(Supervisor *s, Run *run) {
 
         if (run->next_retry_usec <= now_usec && run->phase != PHASE_KILLING)
                 run->next_retry_usec = USEC_INFINITY; /* this is the try; who needs another says so */
+        if (run->pidfd >= 0 && !run->main_exited && pidfd_ended(run->pidfd))
+                run->main_exited = true; /* before its event: a deadline is served first, and it had ended by then */
         if (run_lives(run) && !run->outer && is_over(run)) {
                 ending_begin(s, run, now_usec); /* nothing is left to decide but the verdict */
         } else if (run_lives(run)) {
@@ -146,6 +152,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Supervisor *s = run->supervisor;
         uint64_t now_usec = clock_boottime_usec();
 
+        run->timer_fired_usec = now_usec;
         if (now_usec >= warn_usec(run)) {
                 run->warned = true;
                 if (run->pidfd >= 0)

@@ -123,6 +123,7 @@ struct Run {
         bool end_saved;             /* in the group's attributes: it can't change any more */
 
         sd_event_source *timer;              /* owned; the next deadline of any kind */
+        uint64_t timer_fired_usec;           /* BOOTTIME */
         int events_memory, events_populated; /* inotify watches, -1 none */
         uint64_t next_retry_usec;            /* killing, removing: BOOTTIME of the next try */
         unsigned n_retries;

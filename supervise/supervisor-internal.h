@@ -25,6 +25,7 @@ struct Supervisor {
         int left_fd; /* owned; left.h, -EBADF: not the system's supervisor */
         GroupEvents events;
         sd_event_source *inotify, *tick, *idle; /* owned */
+        sd_event_source *more;                  /* owned; the rest of a tick */
         uint64_t tick_usec;                     /* BOOTTIME the tick is armed for */
         uint64_t tick_cost_usec;                /* CPU time that this round has taken */
         uint64_t tick_rest_usec;                /* BOOTTIME: no round before, so that they take their share only */

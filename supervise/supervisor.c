@@ -46,21 +46,27 @@ static void set_tick(Supervisor *s, uint64_t next_usec) {
 }
 
 /* A round over all runs, in pieces: with thousands of runs it would stand between a deadline and its TERM. */
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
-        Supervisor *s = userdata;
+static int tick_piece(Supervisor *s) {
         uint64_t now_usec = clock_boottime_usec(), begun_usec = clock_process_cpu_usec();
         bool more = life_tick(s, now_usec);
 
         s->tick_cost_usec += usec_sub(clock_process_cpu_usec(), begun_usec);
+        if (more)
+                return sd_event_source_set_enabled(s->more, SD_EVENT_ONESHOT);
         s->tick_usec = USEC_INFINITY;
-        if (more) {
-                set_tick(s, now_usec);
-                return 0;
-        }
-        s->tick_rest_usec = usec_add(now_usec, s->tick_cost_usec * TICK_SHARE);
+        /* On a whole second: the looks at sampled memory fall there too, and together they are one wake-up. */
+        s->tick_rest_usec = (usec_add(now_usec, s->tick_cost_usec * TICK_SHARE) / USEC_PER_SEC + 1) * USEC_PER_SEC;
         s->tick_cost_usec = 0;
         supervisor_arm_tick(s);
         return 0;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        return tick_piece(userdata);
+}
+
+static int on_more(sd_event_source *source, void *userdata) {
+        return tick_piece(userdata);
 }
 
 void supervisor_arm_tick(Supervisor *s) {
@@ -476,6 +482,12 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
         r = sd_event_default(&s->event);
         if (r >= 0)
                 r = sd_event_set_watchdog(s->event, 1); /* nothing happens where systemd asked for none */
+        if (r >= 0)                                     /* made now: when it is needed there may be no memory for it */
+                r = sd_event_add_defer(s->event, &s->more, on_more, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->more, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(s->more, PRIORITY_SAMPLES);
         if (r >= 0)
                 r = add_signals(s);
         if (r == 0)
@@ -532,6 +544,7 @@ void supervisor_free(Supervisor *s) {
         (void)close_fd(s->left_fd);
         sd_event_source_disable_unref(s->inotify);
         sd_event_source_disable_unref(s->tick);
+        sd_event_source_disable_unref(s->more);
         sd_event_source_disable_unref(s->idle);
         sd_event_source_disable_unref(s->pass);
         json_decref(s->ended);

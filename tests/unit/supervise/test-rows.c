@@ -73,7 +73,6 @@ static void a_noted_row_is_found_by_the_next_one_and_gone_once_committed(void **
         assert_int_equal(found.n, 1);
         rows_deinit(&next);
         json_decref(found.row);
-        assert_int_equal(rows_open(scratch->socket, &scratch->rows), 0);
 }
 
 static void what_is_no_row_is_passed_over(void **state) {
