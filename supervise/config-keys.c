@@ -104,7 +104,7 @@ static int set_user(Config *config, const Config *built_in, const ConfigPlace *p
                         &s, strdup("the section names no user"), "write [user NAME], one user, by name or number");
         if (!s.key || s.key->cap == NO_CAP)
                 return config_find(findings, !!s.key, place,
-                        strdup(s.key ? "a default is the same for all users" : "unknown key"),
+                        strdup(s.key ? "a default is the same for all users" : "unknown key, ignored"),
                         "a user has runs_max, memory_max, memory_total_max and timeout_max");
         user = user_of(config, name, place);
         if (!user)
@@ -135,10 +135,10 @@ static int unknown(const ConfigPlace *place, ConfigFindings *findings) {
         _cleanup_(freep) char *keys = NULL;
 
         if (!section_is_known(place->section))
-                return config_find(findings, false, place, strdup("unknown section"),
+                return config_find(findings, false, place, strdup("unknown section, ignored"),
                         "there are [limits], [users], [user NAME], [storage] and [http]");
         keys = keys_of(place->section);
-        return keys ? config_find(findings, false, place, strdup("unknown key"), keys) : -ENOMEM;
+        return keys ? config_find(findings, false, place, strdup("unknown key, ignored"), keys) : -ENOMEM;
 }
 
 int config_set(Config *config, const Config *built_in, const ConfigPlace *place, ConfigFindings *findings) {

@@ -175,8 +175,8 @@ int options_read_config(Options *o) {
         for (size_t i = 0; r == 0 && i < findings.n; i++) {
                 _cleanup_(freep) char *text = config_finding_text(&findings.list[i]);
 
-                log_line(findings.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s%s",
-                        text ? text : "out of memory", findings.list[i].is_error ? "" : ", ignoring it");
+                log_line(findings.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
+                        text ? text : "out of memory");
         }
         o->supervisor.config_path = o->config_path;
         o->supervisor.config_system = config_is_systems(o);

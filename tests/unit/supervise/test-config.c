@@ -358,12 +358,14 @@ static const struct {
                 "FILE:2: [limits] runs_max = \"4 # of them\": not a whole number; put the comment on a line of its own",
                 true, true },
         { "[limits]\nmemroy_max = 2G\n",
-                "FILE:2: [limits] memroy_max = \"2G\": unknown key; [limits] has memory, swap, timeout, grace, pids, "
+                "FILE:2: [limits] memroy_max = \"2G\": unknown key, ignored; [limits] has memory, swap, timeout, "
+                "grace, pids, "
                 "thrash, memory_max, "
                 "memory_total_max, timeout_max, runs_max",
                 false, false },
         { "[limit]\nmemory_max = 2G\n",
-                "FILE:2: [limit] memory_max = \"2G\": unknown section; there are [limits], [users], [user NAME], "
+                "FILE:2: [limit] memory_max = \"2G\": unknown section, ignored; there are [limits], [users], [user "
+                "NAME], "
                 "[storage] and [http]",
                 false, false },
         { "[users]\ngroup = a b\n",
@@ -374,7 +376,8 @@ static const struct {
                 "memory_max, memory_total_max and timeout_max",
                 true, true },
         { "[user alice]\nruns = 2\n",
-                "FILE:2: [user alice] runs = \"2\": unknown key; a user has runs_max, memory_max, memory_total_max and "
+                "FILE:2: [user alice] runs = \"2\": unknown key, ignored; a user has runs_max, memory_max, "
+                "memory_total_max and "
                 "timeout_max",
                 false, false },
         { "[user alice]\nruns_max = two\n",
