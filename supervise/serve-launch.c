@@ -100,18 +100,18 @@ int serve_make_group(Supervisor *s, Run *run, const char **ret_what) {
         if (s->tree.kind == TREE_NONE || (run->outer && !run_is_grouped(run->outer)))
                 return 0;
         if (run->outer) {
-                *ret_what = "make room for a nested run";
+                *ret_what = "no room can be made for a nested run";
                 r = group_make_inner(&run->outer->group, LEAF_NAME);
                 if (r != 0)
                         return r < 0 ? r : -EBUSY;
                 run->outer->has_leaf = true;
                 parent = run->outer->group.fd;
         }
-        *ret_what = "make the group";
+        *ret_what = "no group can be made";
         r = create_group(run, parent);
         if (r < 0)
                 return r;
-        *ret_what = "set the limits";
+        *ret_what = "the limits can't be set";
         r = group_set_limits(&run->group, &limits, &run->kept);
         if (r != 0) {
                 (void)group_remove(&run->group);
@@ -190,7 +190,8 @@ static bool make(const Request *q, Run *run) {
         r = adopt_save(run, q->s->boot_id);
         if (r < 0 && r != -EOPNOTSUPP) { /* the next supervisor would not know it: nobody would end it */
                 (void)group_remove(&run->group);
-                serve_refuse(q, "failed", "note the run in its group", strerror(-r), "See `scidexctl doctor`.");
+                serve_refuse(
+                        q, "failed", "the run can't be noted in its group", strerror(-r), "See `scidexctl doctor`.");
                 return false;
         }
         return true;

@@ -127,7 +127,8 @@ static Run *make_run(const Request *q, const Target *t, RunRequest *request) {
         if (r == 0)
                 return TAKE_PTR(run);
         (void)enforce_remove(run);
-        serve_refuse(q, "failed", *what ? what : "note the run in its group", strerror(-r), "See `scidexctl doctor`.");
+        serve_refuse(q, "failed", *what ? what : "the run can't be noted in its group", strerror(-r),
+                "See `scidexctl doctor`.");
         return NULL;
 }
 
