@@ -1,4 +1,4 @@
-/* RunRequest: the defaults of design.md, JSON both ways, and what is refused with which words. */
+/* RunRequest: the built-in defaults, JSON both ways, and what is refused with which words. */
 #include "supervise/request.h"
 
 #include "base/cleanup.h"

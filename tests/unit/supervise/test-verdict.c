@@ -1,4 +1,4 @@
-/* The strings of design.md section 4, and what scidex-run exits with. */
+/* The verdicts' strings as they stand in the record, and what scidex-run exits with. */
 #include "supervise/verdict.h"
 
 #include "base/cleanup.h"
