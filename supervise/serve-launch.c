@@ -17,8 +17,9 @@
 #include "supervise/story.h"
 #include <string.h>
 
-#define LEAF_NAME "main" /* where a run's own processes go when a nested one needs the group */
-#define NEST_MAX  8      /* deeper nesting is refused: every level costs each of its processes a walk */
+#define LEAF_NAME     "main" /* where a run's own processes go when a nested one needs the group */
+#define DEAD_COMM_MAX 60     /* 15 bytes, each of them as \xNN */
+#define NEST_MAX      8      /* deeper nesting is refused: every level costs each of its processes a walk */
 
 static int append_text(json_t *list, char *text) {
         int r = text ? json_array_append_new(list, json_from_text(text)) : -1;
@@ -276,17 +277,39 @@ void serve_started(const Request *q) {
                 life_look(q->s, run);
 }
 
-/* Whom the launcher found dead by SIGKILL: told of its own run only, and used where nobody else was in time to look. */
+/* As an event lists it, and nothing else of what was sent; NULL: it is no such row, or there is no memory for it. */
+static json_t *copy_dead(const json_t *row) {
+        uint64_t rss = UINT64_MAX;
+        const char *comm;
+        int pid;
+
+        if (json_get_int(row, "pid", &pid) < 0 || json_get_text(row, "comm", &comm) < 0 || strlen(comm) > DEAD_COMM_MAX)
+                return NULL;
+        (void)json_get_u64(row, "rss_bytes", &rss);
+        return json_pack("{s:i, s:s, s:o}", "pid", pid, "comm", comm, "rss_bytes", json_from_u64(rss));
+}
+
+/*
+ * Whom the launcher found dead by SIGKILL: told of its own run only, and used where nobody else was in time to look. It
+ * is copied, as what a packet can hold beside it is some hundred times its size in memory and would be kept with the
+ * run.
+ */
 static void take_killed(Run *run, const json_t *body) {
-        json_t *list = json_object_get(body, "killed");
+        _cleanup_(json_decrefp) json_t *copy = NULL;
+        json_t *list = json_object_get(body, "killed"), *row;
         uint64_t count = 0;
+        size_t i;
 
         (void)json_get_u64(body, "killed_count", &count);
         if (!json_is_array(list) || json_array_size(list) > KILL_PROCESSES_MAX || count < json_array_size(list) ||
                 count > INT32_MAX)
                 return;
+        copy = json_array();
+        json_array_foreach(list, i, row) if (json_array_append_new(copy, copy_dead(row)) < 0) return;
+        if (!copy)
+                return;
         process_list_deinit(&run->found_dead);
-        run->found_dead = (ProcessList){ .list = json_incref(list), .count = count };
+        run->found_dead = (ProcessList){ .list = TAKE_PTR(copy), .count = count };
 }
 
 void serve_exited(const Request *q) {

@@ -579,6 +579,44 @@ class Hostile(Clients):
         self.assertLessEqual(max(peak, default=0), fds + 3)
         self.assert_memory(before, 8)
 
+    def test_whom_a_launcher_says_it_found_dead_costs_what_an_event_lists(self):
+        self.assert_serves()
+        before = resident_bytes(self.supervisor)  # what lives on in the run keeps it
+        junk = [[{}] * 200] * 64  # 40 KiB in the packet, 4 MiB in memory
+        ready, go = os.pipe(), os.pipe()
+
+        def bloat():
+            clients, children = [], []
+            for _ in range(24):
+                client = self.world.client()
+                client.call("launch", request={"grace_usec": 60000000})
+                children.append(os.fork())
+                if children[-1] == 0:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                    while True:
+                        signal.pause()
+                client.call("move", pid=children[-1])
+                client.send({"v": 1, "op": "exited", "status": 9, "killed": junk, "killed_count": 64})
+                clients.append(client)
+            os.write(ready[1], b"x")
+            os.read(go[0], 1)
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            return len(clients)
+
+        alice = self.start_as(ALICE, bloat)
+        try:
+            self.assertTrue(wait_readable(ready[0], 30))
+            self.assert_serves()
+            self.assert_memory(before, 24)
+            os.write(go[1], b"x")
+            self.assertEqual(alice.result(), 24)
+        finally:
+            for fd in (*ready, *go):
+                os.close(fd)
+        eventually(lambda: not self.world.groups(), 20, "its runs are over")
+
     def test_who_does_not_read_is_held_to_what_it_has(self):
         self.assert_serves()
         before = resident_bytes(self.supervisor)
