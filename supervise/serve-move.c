@@ -31,6 +31,15 @@ static bool is_launchers_child(const Run *run, const ProcessIdentity *child) {
                 launcher.start_ticks == run->launcher_start_ticks;
 }
 
+/*
+ * Whether the run may end it, wherever it lives: only what its user could end as well, or what is in the run's group
+ * and ends with that. A child of the launcher may be root's: of sudo, or left to it as to a subreaper.
+ */
+static bool is_for_the_run(const Request *q, const Run *run, const ProcessIdentity *child) {
+        return geteuid() != 0 || run->uid == 0 || child->uid_real == run->uid || child->uid_saved == run->uid ||
+                serve_run_around(q->s, child->pid) == run;
+}
+
 int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd) {
         _cleanup_(close_fdp) int pidfd = -EBADF;
         int pid, r;
@@ -43,7 +52,7 @@ int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd) {
         if (pidfd < 0)
                 return pidfd;
         r = process_identity(pid, ret);
-        if (r == 0 && !is_launchers_child(q->session->run, ret))
+        if (r == 0 && (!is_launchers_child(q->session->run, ret) || !is_for_the_run(q, q->session->run, ret)))
                 r = -EPERM;
         if (pidfd_ended(pidfd)) { /* what was read may be of another one since */
                 *ret = (ProcessIdentity){ .pid = pid };
@@ -169,7 +178,8 @@ void serve_move(const Request *q) {
         if (r == -ESRCH)
                 return serve_refuse(q, "gone", "the process has ended", NULL, NULL);
         if (r < 0)
-                return serve_refuse(q, "denied", "the process is not a child of the launcher", NULL, NULL);
+                return serve_refuse(
+                        q, "denied", "the process is no child of the launcher, or another user's", NULL, NULL);
         if (!is_users(&child, q->message->uid))
                 return serve_refuse(q, "denied", "the process is another user's", NULL, NULL);
         r = attach(q->s, run, child.pid);

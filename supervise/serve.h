@@ -37,7 +37,8 @@ bool serve_admit_change(const Request *q, const Run *run, const RunRequest *afte
 
 /*
  * The process that a launcher names in `pid`, with a pidfd (owned by the caller). 0; -ESRCH: it has ended and nothing
- * is known but its pid, no pidfd; -EPERM no child of the launcher; -EINVAL no pid; -errno can't be told now.
+ * is known but its pid, no pidfd; -EPERM no child of the launcher, or not its user's; -EINVAL no pid; -errno can't be
+ * told now.
  */
 int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd);
 /* Nobody was in the group, and the process that was to be moved has ended: who is in it now has strayed there, and is

@@ -482,6 +482,45 @@ class Recycled(Clients):
             os.rmdir(home)
 
 
+class Borrowed(Clients):
+    """A launcher names as its own what is another's, or another run's."""
+
+    def test_a_child_that_is_roots_is_not_ended_for_the_launcher(self):
+        reading, writing = os.pipe()
+        launcher = os.fork()
+        if launcher == 0:  # as after sudo: a process of Alice's with a child that is root's
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            try:
+                become(ALICE)
+                os.write(writing, b"%d\n" % child)
+                with self.world.client() as client, contextlib.suppress(OSError):
+                    client.call("launch", request={"grace_usec": 0})
+                    client.send({"v": 1, "op": "started", "pid": child})
+                    client.send({"v": 1, "op": "cancel", "signal": 15})
+                    client.send({"v": 1, "op": "status"})
+                    client.receive()
+                os.write(writing, b"told\n")
+                signal.pause()
+            finally:
+                os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading, "r") as pipe:
+            child = int(pipe.readline())
+            try:
+                with pidfd(child) as fd:
+                    self.assertEqual(pipe.readline(), "told\n")
+                    self.assertFalse(wait_readable(fd, 0.5), "root's process lives on")
+            finally:
+                os.kill(launcher, signal.SIGKILL)
+                os.waitpid(launcher, 0)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child, 0)
+            eventually(lambda: not self.world.groups(), 10, "its run is over")
+
 class Hostile(Clients):
     def connections(self, n):
         found = []
