@@ -182,6 +182,8 @@ void serve_move(const Request *q) {
                         q, "denied", "the process is no child of the launcher, or another user's", NULL, NULL);
         if (!is_users(&child, q->message->uid))
                 return serve_refuse(q, "denied", "the process is another user's", NULL, NULL);
+        if (serve_run_around(q->s, child.pid) != run->outer) /* moved on and on it would outlive every time limit */
+                return serve_refuse(q, "denied", "the process belongs to another run", NULL, NULL);
         r = attach(q->s, run, child.pid);
         if (pidfd_ended(pidfd)) {
                 serve_bring_back_strays(q->s, run);

@@ -521,6 +521,26 @@ class Borrowed(Clients):
                     os.waitpid(child, 0)
             eventually(lambda: not self.world.groups(), 10, "its run is over")
 
+    def test_a_process_of_one_run_is_not_moved_into_the_next(self):
+        def chain():
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            try:
+                with self.world.client() as first, self.world.client() as second:
+                    first.call("launch", request={})
+                    first.call("move", pid=child)
+                    first.send({"v": 1, "op": "started", "pid": child})
+                    second.call("launch", request={})
+                    second.send({"v": 1, "op": "move", "pid": child})
+                    return second.receive()
+            finally:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+        self.assert_refused(self.as_user(ALICE, chain), "denied")
+        eventually(lambda: not self.world.groups(), 10, "both are over")
+
 class Hostile(Clients):
     def connections(self, n):
         found = []
