@@ -344,6 +344,13 @@ static void refuse_stranger(const Request *q) {
         client_close(q->session->client);
 }
 
+/* Where it stood can't be told any more. One of another pid namespace (0) is in no run of ours. */
+static bool is_gone(pid_t pid) {
+        _cleanup_(close_fdp) int pidfd = pid > 0 ? pidfd_open_pid(pid) : -EBADF;
+
+        return pidfd == -ESRCH || (pidfd >= 0 && pidfd_ended(pidfd));
+}
+
 static bool may_ask(const Request *q) {
         const Peer *peer = client_peer(q->session->client);
 
@@ -354,6 +361,10 @@ static bool may_ask(const Request *q) {
         }
         if (!peer_may_inside(q->op) && serve_run_around(q->s, q->message->pid)) {
                 serve_refuse(q, "denied", "a run may not ask for that", q->op, "Ask from outside of it.");
+                return false;
+        }
+        if (!peer_may_inside(q->op) && is_gone(q->message->pid)) { /* looked at last: it stood outside, and lives */
+                serve_refuse(q, "gone", "who asks for that must wait for the answer", q->op, NULL);
                 return false;
         }
         return true;

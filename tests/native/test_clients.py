@@ -541,6 +541,40 @@ class Borrowed(Clients):
         self.assert_refused(self.as_user(ALICE, chain), "denied")
         eventually(lambda: not self.world.groups(), 10, "both are over")
 
+    def test_a_run_that_asks_and_dies_at_once_is_not_taken_for_who_stands_outside(self):
+        script = os.path.join(self.world.directory, "ask.py")
+        write_text(script, """
+import os, socket, sys, time
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.connect(sys.argv[1])
+client.send(b'{"v":1,"op":"status"}')
+client.recv(1 << 17)
+print("connected", flush=True)
+sys.stdin.readline()
+child = os.fork()
+if child == 0:
+    client.send(b'{"v":1,"op":"set","run":"' + os.environ["SCIDEX_RUN_ID"].encode() + b'","timeout_usec":86400000000}')
+    os._exit(0)
+os.waitpid(child, 0)
+print("asked", flush=True)
+time.sleep(1000)
+""")
+        launch = self.launch_as(
+            ALICE, "--timeout", "1h", "--", PYTHON, "-I", script, self.world.socket, stdin=subprocess.PIPE,
+        )  # fmt: skip
+        run_id = launch.run()["run_id"]
+        self.assertEqual(launch.read_line(), "connected")
+        os.kill(self.supervisor, signal.SIGSTOP)
+        try:
+            launch.process.stdin.write(b"go\n")
+            launch.process.stdin.flush()
+            self.assertEqual(launch.read_line(), "asked")
+        finally:
+            os.kill(self.supervisor, signal.SIGCONT)
+        self.assert_serves()
+        self.assertEqual(self.world.show(run_id)["timeout_sec"], 3600)
+        self.end(launch, run_id)
+
 class Hostile(Clients):
     def connections(self, n):
         found = []
