@@ -1,7 +1,8 @@
-"""Many runs at once under the limits that the unit is shipped with: MemoryMax=256M, CPUQuota=10%.
+"""Many runs at once, with deadlines at the rate of 1000 in a minute: how late is TERM, and what does the supervisor take?
 
-The figures are printed; what is asserted is what users are promised: no deadline is missed by more than a quarter of a
-second in 99 of 100 cases, here where every instruction is emulated.
+The promise of a quarter of a second in 99 of 100 cases is asserted without the unit's CPUQuota=: emulated, one TERM takes
+about 18 ms of CPU time (natively 0.4), so that 10 % of an emulated CPU is enough for 6 in a second and not for 17.
+Under the quota, and with all deadlines at once, the figures are printed, and nothing may be lost.
 """
 
 import datetime
@@ -59,8 +60,6 @@ def percentile(values, share):
 
 
 class Many(SystemTest):
-    """Launched and read without the quota, which is on while they run and are ended."""
-
     def memory_now(self):
         with open(f"/sys/fs/cgroup{unit_property(SUPERVISOR, 'ControlGroup')}/memory.current", encoding="ascii") as file:
             return int(file.read())
@@ -81,7 +80,7 @@ class Many(SystemTest):
         )
         return late
 
-    def many(self, runs, spread):
+    def many(self, runs, spread, quota):
         """Launches them as alice and waits for their end. What was recorded of them."""
         lead = max(20, runs / 8)  # the launches alone take this long, emulated
         service = subprocess.Popen(
@@ -92,7 +91,7 @@ class Many(SystemTest):
         try:
             launched = service.stdout.readline()
             self.assertTrue(launched.startswith("launched"), launched)
-            set_quota(True)
+            set_quota(quota)
             quiet = self.resident(), self.memory_now(), self.switches(), time.monotonic()
             time.sleep(10)
             print(
@@ -123,12 +122,12 @@ class Many(SystemTest):
         super().setUp()
         self.begun = datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
 
-    def test_runs_with_deadlines_spread_over_a_minute_are_ended_in_time(self):
+    def test_runs_with_deadlines_at_the_rate_of_1000_in_a_minute_are_ended_in_time(self):
         signal.alarm(1200)
-        late = self.report("spread over 60 s", *self.many(RUNS, SPREAD))
+        late = self.report(f"spread over {SPREAD:.0f} s, no quota", *self.many(RUNS, SPREAD, quota=False))
         self.assertLessEqual(percentile(late, 0.99), LATE_P99)
 
-    def test_a_burst_of_equal_deadlines_is_survived_and_reported(self):
+    def test_equal_deadlines_under_the_quota_lose_nothing(self):
         signal.alarm(1200)
-        self.report("all at once", *self.many(RUNS, 0))
+        self.report("all at once, 10 % of a CPU", *self.many(RUNS, 0, quota=True))
         self.assertEqual(self.world.list(), [])
