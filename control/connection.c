@@ -297,6 +297,11 @@ void client_more(Client *client) {
         connection_arm(client);
 }
 
+void client_charge(Client *client, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                server_has_asked(client);
+}
+
 void client_close(Client *client) {
         client->closing = true;
         if (client->n_queue == 0)

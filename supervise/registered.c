@@ -219,13 +219,15 @@ static int release_one(Supervisor *s, const Run *run, pid_t pid) {
 typedef struct Release {
         Supervisor *s;
         const Run *run;
-        size_t found;
+        size_t found, moved;
 } Release;
 
 static int release_process(pid_t pid, void *userdata) {
         Release *release = userdata;
 
         release->found++;
+        if (++release->moved > 2 * REGISTERED_PROCESSES_MAX) /* it forks faster than it is moved */
+                return -EAGAIN;
         return release_one(release->s, release->run, pid);
 }
 
@@ -247,15 +249,26 @@ static int release_in_place(Supervisor *s, Run *run) {
         return REGISTERED_E_IN_PLACE;
 }
 
-int registered_release(Supervisor *s, Run *run) {
+static int count_process(pid_t pid, void *userdata) {
+        size_t *n = userdata;
+
+        return ++*n > REGISTERED_PROCESSES_MAX ? -E2BIG : 0;
+}
+
+int registered_release(Supervisor *s, Run *run, size_t *ret_moved) {
         Release release = { .s = s, .run = run };
+        size_t n = 0;
         int r;
 
+        *ret_moved = 0;
         run->letting_go = true;
-        r = adopt_save(run, s->boot_id);
+        r = group_each_process(&run->group, count_process, &n);
+        if (r >= 0)
+                r = adopt_save(run, s->boot_id);
         for (unsigned i = 0; r == 0 && i < RELEASE_PASSES_MAX; i++) {
                 release.found = 0;
                 r = group_each_process(&run->group, release_process, &release);
+                *ret_moved = release.moved;
                 if (r == 0 && release.found == 0)
                         return 0;
         }

@@ -55,7 +55,7 @@ static void adopt_registered(Supervisor *s, Run *run) {
                 run->letting_go = true;
         if (!run->letting_go) {
                 (void)registered_sweep(s, run, &moved);
-        } else if (run->phase <= PHASE_RUNNING && run->n_inner == 0 && registered_release(s, run) >= 0) {
+        } else if (run->phase <= PHASE_RUNNING && run->n_inner == 0 && registered_release(s, run, &moved) >= 0) {
                 run->verdict = VERDICT_LOST;
                 run->verdict_detail = "unregistered";
                 ending_begin(s, run, clock_boottime_usec());

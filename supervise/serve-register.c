@@ -134,6 +134,7 @@ static Run *make_run(const Request *q, const Target *t, RunRequest *request) {
 
 /* Main first: what it forks from then on is born inside. 0 or -errno, and nothing has changed. */
 static int take_main(const Request *q, Run *run, const Target *t) {
+        size_t moved;
         int r = registered_take(q->s, run, t->process.pid, t->process.start_ticks, t->pidfd);
 
         if (r == -ESRCH)
@@ -145,7 +146,7 @@ static int take_main(const Request *q, Run *run, const Target *t) {
         (void)process_comm(run->pid, run->comm);
         r = adopt_save_main(run);
         if (r < 0)
-                (void)registered_release(q->s, run);
+                (void)registered_release(q->s, run, &moved);
         return r;
 }
 
@@ -180,6 +181,7 @@ static void begin(const Request *q, Run *run, Target *t) {
         (void)life_add(q->s, run);
         life_main_is(q->s, run, TAKE_FD(t->pidfd));
         r = registered_sweep(q->s, run, &moved);
+        client_charge(q->session->client, moved);
         story_tell(STORY_LAUNCH, LOG_LEVEL_INFO, run,
                 "registered by uid %u with %zu processes: memory limit %s (sampled), time limit %s",
                 (unsigned)run->registered_by, moved + 1, format_bytes(memory, run->request.memory_bytes),
@@ -236,6 +238,7 @@ void serve_register(const Request *q) {
 
 void serve_unregister(const Request *q) {
         _cleanup_(json_decrefp) json_t *reply = message_reply(q->op);
+        size_t moved;
         Run *run;
         int r;
 
@@ -252,7 +255,11 @@ void serve_unregister(const Request *q) {
         if (run->n_inner > 0)
                 return serve_refuse(
                         q, "busy", "there are runs inside of it", NULL, "Wait for their end, or end them first.");
-        r = registered_release(q->s, run);
+        r = registered_release(q->s, run, &moved);
+        client_charge(q->session->client, moved);
+        if (r == -E2BIG)
+                return serve_refuse(q, "busy", "it has more processes than can be moved back at once", NULL,
+                        "Let some of them end first, or lift its limits with `scidexctl set`.");
         if (r < 0)
                 return serve_refuse(
                         q, "failed", "its processes can't be moved back", strerror(-r), "It stays under supervision.");

@@ -302,6 +302,31 @@ class Unregister(Registering):
         self.assertEqual((run["verdict"], run["detail"], run["events"]), ("lost", "unregistered", 0))
         eventually(lambda: not os.path.exists(group), 10, "its group is removed")
 
+    def test_more_than_can_be_moved_at_once_stay(self):
+        many = """
+import os, signal, sys
+sys.stdin.read(1)
+children = [os.fork() or signal.pause() for _ in range(1100)]
+print("forked", flush=True)
+sys.stdin.read(1)
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+        process = self.start(sys.executable, "-c", many)
+        run_id = self.register(process.pid)["run_id"]
+        inside = cgroup_of(process.pid)
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), b"forked\n")
+        with self.world.client() as client, self.assertRaisesRegex(ProtocolError, "busy: it has more processes"):
+            client.call("unregister", run=run_id)
+        self.assertEqual(cgroup_of(process.pid), inside)
+        self.assertEqual(self.world.show(run_id)["state"], "running")
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        self.ended(run_id)
+
     def test_it_can_be_registered_again(self):
         process, _ = self.start_tree()
         first = self.register(process.pid)["run_id"]

@@ -121,7 +121,8 @@ static void children_come_along_and_all_go_back(void **state) {
         assert_int_equal(processes_in(run), 2);
         assert_int_equal(registered_sweep(&s, run, &moved), 0);
         assert_int_equal(moved, 0);
-        assert_int_equal(registered_release(&s, run), 0);
+        assert_int_equal(registered_release(&s, run, &moved), 0);
+        assert_int_equal(moved, 2);
         assert_int_equal(processes_in(run), 0);
         assert_true(run->letting_go);
         {
@@ -155,10 +156,11 @@ static void without_a_home_they_go_to_the_root(void **state) {
         Run *run = made_run(&s, scratch);
         Child child = child_start(NULL, body_pause);
         _cleanup_(freep) char *after = NULL;
+        size_t moved = 0;
 
         take(&s, run, &child);
         run->origin = strdup("/no/such/cgroup");
-        assert_int_equal(registered_release(&s, run), 0);
+        assert_int_equal(registered_release(&s, run, &moved), 0);
         after = cgroup_of(child.pid);
         assert_string_equal(after, "/");
         child_destroy(&child);
