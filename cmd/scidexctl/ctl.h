@@ -75,6 +75,11 @@ json_t *answer_failed(const char *code, const char *hint, const char *format, ..
 int answer_status(const json_t *answer);
 /* Says a failed answer: JSON on stdout with --json, else text on stderr. Returns its status. */
 int answer_report_failure(const Options *options, const json_t *answer);
+/* What a verb does with one of its arguments: adds to answers, and with text says it; or *ret_failure is a failed
+ * answer, or NULL on OOM. Its status. */
+typedef int (*AnswerOneFunc)(const Options *options, const char *word, json_t *answers, json_t **ret_failure);
+/* All arguments, whatever becomes of each: {"ok":…,NAME:[…]} with --json, and the first error. The worst status. */
+int answer_each(const Options *options, const char *name, AnswerOneFunc one);
 /* JSON to stdout, pure ASCII so that no analysis id can drive the terminal. */
 int json_print(const json_t *value);
 

@@ -73,25 +73,6 @@ static int kill_one(const Options *options, const char *run, json_t *killed, jso
 }
 
 int verb_kill(const Options *options, const Terminal *terminal) {
-        _cleanup_(json_decrefp) json_t *killed = json_array(), *result = json_object(), *first = NULL;
-        int status = CTL_OK;
-
         (void)terminal;
-        for (size_t i = 0; i < options->n_arguments; i++) {
-                _cleanup_(json_decrefp) json_t *failure = NULL;
-                int r = kill_one(options, options->arguments[i], killed, &failure);
-
-                status = MAX_OF(status, r);
-                if (r != CTL_OK && !options->json)
-                        (void)answer_report_failure(options, failure);
-                else if (r != CTL_OK && !first)
-                        first = TAKE_PTR(failure);
-        }
-        if (!options->json)
-                return status;
-        if (json_object_set_new(result, "ok", json_boolean(status == CTL_OK)) < 0 ||
-                json_object_set(result, "runs", killed) < 0 ||
-                (status != CTL_OK && json_object_set(result, "error", json_object_get(first, "error")) < 0))
-                return answer_report_failure(options, NULL);
-        return json_print(result) == 0 ? status : CTL_NO_ANSWER;
+        return answer_each(options, "runs", kill_one);
 }

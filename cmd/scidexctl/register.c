@@ -91,27 +91,8 @@ static int register_one(const Options *options, const char *word, json_t *answer
 }
 
 int verb_register(const Options *options, const Terminal *terminal) {
-        _cleanup_(json_decrefp) json_t *answers = json_array(), *result = json_object(), *first = NULL;
-        int status = CTL_OK;
-
         (void)terminal;
-        for (size_t i = 0; i < options->n_arguments; i++) {
-                _cleanup_(json_decrefp) json_t *failure = NULL;
-                int r = register_one(options, options->arguments[i], answers, &failure);
-
-                status = MAX_OF(status, r);
-                if (r != CTL_OK && !options->json)
-                        (void)answer_report_failure(options, failure);
-                else if (r != CTL_OK && !first)
-                        first = TAKE_PTR(failure);
-        }
-        if (!options->json)
-                return status;
-        if (json_object_set_new(result, "ok", json_boolean(status == CTL_OK)) < 0 ||
-                json_object_set(result, "registered", answers) < 0 ||
-                (status != CTL_OK && json_object_set(result, "error", json_object_get(first, "error")) < 0))
-                return answer_report_failure(options, NULL);
-        return json_print(result) == 0 ? status : CTL_NO_ANSWER;
+        return answer_each(options, "registered", register_one);
 }
 
 int verb_unregister(const Options *options, const Terminal *terminal) {
