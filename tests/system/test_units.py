@@ -33,6 +33,9 @@ ALL_UNITS = (*UNITS, "scidex.slice")
 WAITING = ("sh", "-c", "echo ready; read line; exit 5")
 
 
+UPGRADE_RUNS = 100
+
+
 class UnitTest(SystemTest):
     def start_waiting(self, *options, **members):
         """A run that exits with 5 when it is told to, and is there when this returns."""
@@ -183,7 +186,7 @@ class Outlived(UnitTest):
 
     def test_restart_with_another_binary(self):
         """As an upgrade does it: the file is replaced while the old one runs."""
-        launches = [self.start_waiting() for _ in range(3)]
+        launches = [self.start_waiting() for _ in range(UPGRADE_RUNS)]
         before = [launch.run() for launch in launches]
         path = self.world.program("scidex-supervisor")
         shutil.copy2(path, path + ".new")
