@@ -17,6 +17,7 @@
 #include "supervise/left.h"
 #include "supervise/life.h"
 #include "supervise/registered.h"
+#include "supervise/serve.h"
 #include "supervise/story.h"
 #include "supervise/supervisor-internal.h"
 #include "supervise/watch.h"
@@ -77,6 +78,15 @@ static void note_foreign(Supervisor *s, int parent_fd, const char *name) {
         log_line(LOG_LEVEL_WARNING, "\"%s\" in the tree is not a group of ours, ignoring it", name);
 }
 
+/*
+ * A supervisor that died while it made room for a nested run left this one frozen, for as long as its time limit:
+ * nobody else thaws it. Only then is there the leaf; what an admin has frozen otherwise stays so.
+ */
+static void thaw_half_moved(const Run *run) {
+        if (faccessat(run->group.fd, SERVE_LEAF_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                (void)group_freeze(&run->group, false);
+}
+
 static int adopt_one(int parent_fd, const char *name, void *userdata) {
         Adoption *a = userdata;
         Supervisor *s = a->s;
@@ -98,6 +108,7 @@ static int adopt_one(int parent_fd, const char *name, void *userdata) {
                 run->outer->n_inner++;
                 run->outer->has_leaf = true;
         }
+        thaw_half_moved(run);
         (void)watch_look(run);
         (void)life_add(s, run);
         adopt_main(s, run);

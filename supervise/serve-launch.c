@@ -17,9 +17,8 @@
 #include "supervise/story.h"
 #include <string.h>
 
-#define LEAF_NAME     "main" /* where a run's own processes go when a nested one needs the group */
-#define DEAD_COMM_MAX 60     /* 15 bytes, each of them as \xNN */
-#define NEST_MAX      8      /* deeper nesting is refused: every level costs each of its processes a walk */
+#define DEAD_COMM_MAX 60 /* 15 bytes, each of them as \xNN */
+#define NEST_MAX      8  /* deeper nesting is refused: every level costs each of its processes a walk */
 
 static int append_text(json_t *list, char *text) {
         int r = text ? json_array_append_new(list, json_from_text(text)) : -1;
@@ -102,7 +101,7 @@ int serve_make_group(Supervisor *s, Run *run, const char **ret_what) {
                 return 0;
         if (run->outer) {
                 *ret_what = "no room can be made for a nested run";
-                r = group_make_inner(&run->outer->group, LEAF_NAME);
+                r = group_make_inner(&run->outer->group, SERVE_LEAF_NAME);
                 if (r != 0)
                         return r < 0 ? r : -EBUSY;
                 run->outer->has_leaf = true;

@@ -44,6 +44,7 @@ int serve_child(const Request *q, ProcessIdentity *ret, int *ret_pidfd);
 /* Nobody was in the group, and the process that was to be moved has ended: who is in it now has strayed there, and is
  * moved to where its parent lives. */
 void serve_bring_back_strays(const Supervisor *s, const Run *run);
+#define SERVE_LEAF_NAME "main" /* where a run's own processes go when a nested one needs the group */
 /* Makes the run's group and sets its limits. 0, also where none can be made; -errno with *ret_what what
  * could not be done, for people. */
 int serve_make_group(Supervisor *s, Run *run, const char **ret_what);

@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import SLOW, ScidexTest, eventually, helper, is_alive, pidfd, reap, require, wait_readable  # noqa: E402
+from scidextest import SLOW, ScidexTest, eventually, helper, is_alive, pidfd, reap, require, wait_readable, write_text  # noqa: E402
 
 
 class WithoutSupervisor(ScidexTest):
@@ -78,6 +78,19 @@ class Adoption(WithoutSupervisor):
         # Whoever recorded it: a supervisor that the launcher started, or the next.
         self.assert_status(self.run_scidex("--", "true"), 0)
         self.assert_recorded(run_id, "failed", events=[])
+
+    def test_killed_while_it_makes_room_for_a_nested_run_it_leaves_nobody_frozen(self):
+        require("root", "groups")
+        launch = self.start_scidex("--timeout", "60s", "--", "sh", "-c", "echo up; read line; echo $line", stdin=-1)
+        self.assertEqual(launch.read_line(), "up")
+        group = launch.run()["group"]
+        os.mkdir(os.path.join(group, "main"))
+        write_text(os.path.join(group, "cgroup.freeze"), "1")
+        self.next_supervisor(self.kill_supervisor())
+        launch.process.stdin.write(b"on\n")
+        launch.process.stdin.flush()
+        self.assertEqual(launch.read_line(10), "on")
+        self.assert_status(launch.wait(), 0)
 
     def test_killed_three_times_it_is_still_one_run(self):
         launch = self.start_waiting()
