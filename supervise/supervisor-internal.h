@@ -79,12 +79,23 @@ uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec);
 bool watching_find(Supervisor *s, int watch, Run **ret);
 void watching_deinit(Supervisor *s);
 
+/* tick.c */
+int supervisor_init_tick(Supervisor *s);
+void supervisor_arm_tick(Supervisor *s); /* for the next sample that is due */
+
+/* settings.c */
+PeerPolicy supervisor_policy(const Supervisor *s); /* who may ask what; borrows from the configuration */
+void supervisor_reload(Supervisor *s);
+
+/* pass.c */
+bool supervisor_is_single_pass(const Supervisor *s);
+int supervisor_begin_pass(Supervisor *s);
+
 /* supervisor.c */
 void supervisor_take_config(Supervisor *s, Config *config); /* owned from here on, in place of the one before */
 #define SUPERVISOR_DRAIN_DETAIL "shutdown"
 /* From now on none is begun; detail: those that are there are ended as `cancelled` with it, NULL: they live on. */
 void supervisor_drain(Supervisor *s, const char *detail);
-void supervisor_arm_tick(Supervisor *s);
 void supervisor_check_idle(Supervisor *s);
 /* Groups and caps of the configuration into the server; again after each change, before the old one is freed. */
 void supervisor_apply_users(Supervisor *s);

@@ -1,9 +1,9 @@
 /*
  * The wiring: one thread, one loop, every fd a source of it.
  *
- * Made by cmd/scidex-supervisor.  Knows all the modules and decides nothing.  The hard thing is to sleep: there is no
- * tick; the shared timer of the timelines is armed only while a run lives and for when the next sample is due, and a
- * private supervisor arms its idle timer only when the last run has gone.
+ * Made by cmd/scidex-supervisor.  Knows all the modules and decides nothing.  The hard thing is to sleep: the shared
+ * timer of the timelines (tick.c) is armed only while a run lives, and a private supervisor arms its idle timer only
+ * when the last run has gone.
  */
 #include "supervise/supervisor.h"
 
@@ -25,56 +25,7 @@
 #include <sys/utsname.h>
 #include <systemd/sd-daemon.h>
 
-#define TICK_ACCURACY_USEC  (100 * USEC_PER_MSEC)
-#define TICK_SHARE          50                   /* the samples of all runs take at most this part of one CPU's time */
-#define PASS_EVERY_USEC     (50 * USEC_PER_MSEC) /* --once: how often it looks whether it is done */
-#define CLIENTS_OF_UID_MAX  16000                /* all that one user's cap of runs can ask for */
-#define CLIENTS_BESIDE_RUNS 64                   /* scidexctl and the like */
-
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata);
-
-static void set_tick(Supervisor *s, uint64_t next_usec) {
-        if (!s->tick) {
-                if (sd_event_add_time(s->event, &s->tick, CLOCK_BOOTTIME, next_usec, TICK_ACCURACY_USEC, on_tick, s) <
-                        0)
-                        return; /* with the next run */
-                (void)sd_event_source_set_priority(s->tick, PRIORITY_SAMPLES);
-        }
-        s->tick_usec = next_usec;
-        (void)sd_event_source_set_time(s->tick, next_usec);
-        (void)sd_event_source_set_enabled(s->tick, SD_EVENT_ONESHOT);
-}
-
-/* A round over all runs, in pieces: with thousands of runs it would stand between a deadline and its TERM. */
-static int tick_piece(Supervisor *s) {
-        uint64_t now_usec = clock_boottime_usec(), begun_usec = clock_process_cpu_usec();
-        bool more = life_tick(s, now_usec);
-
-        s->tick_cost_usec += usec_sub(clock_process_cpu_usec(), begun_usec);
-        if (more)
-                return sd_event_source_set_enabled(s->more, SD_EVENT_ONESHOT);
-        s->tick_usec = USEC_INFINITY;
-        /* On a whole second: the looks at sampled memory fall there too, and together they are one wake-up. */
-        s->tick_rest_usec = (usec_add(now_usec, s->tick_cost_usec * TICK_SHARE) / USEC_PER_SEC + 1) * USEC_PER_SEC;
-        s->tick_cost_usec = 0;
-        supervisor_arm_tick(s);
-        return 0;
-}
-
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
-        return tick_piece(userdata);
-}
-
-static int on_more(sd_event_source *source, void *userdata) {
-        return tick_piece(userdata);
-}
-
-void supervisor_arm_tick(Supervisor *s) {
-        uint64_t next = MAX_OF(life_next_tick_usec(s, clock_boottime_usec()), s->tick_rest_usec);
-
-        if (next < s->tick_usec) /* neither where no run lives: never is not before never */
-                set_tick(s, next);
-}
+#define IDLE_ACCURACY_USEC (100 * USEC_PER_MSEC)
 
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         Supervisor *s = userdata;
@@ -99,67 +50,12 @@ void supervisor_check_idle(Supervisor *s) {
         if (s->idle)
                 return;
         at = usec_add(clock_boottime_usec(), SUPERVISOR_IDLE_EXIT_USEC);
-        (void)sd_event_add_time(s->event, &s->idle, CLOCK_BOOTTIME, at, TICK_ACCURACY_USEC, on_idle, s);
+        (void)sd_event_add_time(s->event, &s->idle, CLOCK_BOOTTIME, at, IDLE_ACCURACY_USEC, on_idle, s);
 }
 
 void supervisor_check_drained(Supervisor *s) {
         if (s->draining && s->n_runs == 0 && recorder_waiting(s->recorder) == 0)
                 serve_tell_drained(s);
-}
-
-void supervisor_drain(Supervisor *s, const char *detail) {
-        Run *run;
-
-        s->draining = true;
-        LIST_FOREACH(run, &s->runs, link) {
-                if (!detail || run->cancel_asked)
-                        continue;
-                run->cancel_asked = true;
-                run->cancel_detail = strdup(detail);
-                life_soon(s, run);
-        }
-}
-
-void supervisor_note_end(Supervisor *s, const Run *run) {
-        if (s->ended)
-                (void)json_array_append_new(s->ended, record_run(&s->record_host, run, clock_boottime_usec()));
-}
-
-static bool is_single_pass(const Supervisor *s) {
-        return s->options.mode == SUPERVISOR_ONCE || s->options.mode == SUPERVISOR_DRAIN;
-}
-
-static bool is_being_ended(const Run *run) {
-        return run->phase == PHASE_GRACE || run->phase == PHASE_KILLING || run->phase == PHASE_ENDING ||
-                run->next_retry_usec == 0; /* its first look is still to come */
-}
-
-static int on_pass(sd_event_source *source, uint64_t usec, void *userdata) {
-        Supervisor *s = userdata;
-        const Run *run;
-        bool done = recorder_waiting(s->recorder) == 0;
-
-        LIST_FOREACH(run, &s->runs, link)
-        done = done && s->options.mode != SUPERVISOR_DRAIN && !is_being_ended(run);
-        if (done)
-                return sd_event_exit(s->event, 0);
-        (void)sd_event_source_set_time(source, clock_boottime_usec() + PASS_EVERY_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static int begin_pass(Supervisor *s) {
-        s->ended = json_array();
-        s->n_adopted = s->n_runs;
-        if (!s->ended)
-                return -ENOMEM;
-        supervisor_drain(s, s->options.mode == SUPERVISOR_DRAIN ? SUPERVISOR_DRAIN_DETAIL : NULL);
-        return sd_event_add_time(
-                s->event, &s->pass, CLOCK_BOOTTIME, clock_boottime_usec() + PASS_EVERY_USEC, 1, on_pass, s);
-}
-
-json_t *supervisor_account(const Supervisor *s) {
-        return json_pack("{s:i, s:i, s:O, s:I}", "adopted", (int)s->n_adopted, "alive", (int)s->n_runs, "ended",
-                s->ended, "foreign_groups", (json_int_t)s->n_foreign);
 }
 
 static void on_group_event(int watch, void *userdata) {
@@ -204,87 +100,9 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-/* Who may ask what. Borrows from the configuration. */
-static PeerPolicy policy_of(const Supervisor *s) {
-        PeerPolicy policy = PEER_POLICY_PRIVATE(geteuid());
-
-        if (s->options.private_mode || !s->config || !s->config->system)
-                return policy;
-        policy.group = s->config->group;
-        policy.admin_group = s->config->admin_group;
-        policy.group_name = s->config->group_name;
-        policy.namespaces_count = geteuid() == 0;
-        return policy;
-}
-
-/* Also where systemd has bound it: who may ask stands in one place. */
-static void admit_groups(const Supervisor *s, const char *path, const PeerPolicy *policy) {
-        int r;
-
-        if (s->options.private_mode || !s->config || !s->config->system || geteuid() != 0)
-                return;
-        r = server_admit_groups(path, policy);
-        if (r < 0)
-                log_line(LOG_LEVEL_WARNING, "%s can't be opened to %s, going on: %s", path,
-                        r == -EOPNOTSUPP ? "the admins' group (let them be in the users' too)"
-                                         : "the configured groups",
-                        strerror(-r));
-}
-
-/* What the log said once, `systemctl status` says for as long as it is so. */
-static void show_closed(const Supervisor *s) {
-        if (s->config && s->config->closed)
-                (void)sd_notifyf(
-                        0, "STATUS=%s can launch: %s", s->config->system ? "Only admins" : "Nobody", s->config->closed);
-        else
-                (void)sd_notify(0, "STATUS=");
-}
-
-void supervisor_apply_users(Supervisor *s) {
-        AccountBounds bounds = ACCOUNT_BOUNDS_DEFAULT;
-        PeerPolicy policy = policy_of(s);
-
-        if (s->config && s->config->caps.runs_max < CLIENTS_OF_UID_MAX)
-                bounds.clients = MAX_OF(bounds.clients, (unsigned)s->config->caps.runs_max + CLIENTS_BESIDE_RUNS);
-        admit_groups(s, s->options.socket_path, &policy);
-        admit_groups(s, s->record_path, &policy);
-        server_set_policy(s->server, &policy);
-        recorder_set_policy(s->recorder, &policy);
-        server_set_bounds(s->server, &bounds);
-        show_closed(s);
-}
-
-void supervisor_take_config(Supervisor *s, Config *config) {
-        _cleanup_(config_freep) Config *old = s->config;
-
-        s->config = config;
-        s->record_host.cmdline = config->record_cmdline;
-        supervisor_apply_users(s);
-}
-
-/* The new configuration holds for what is asked from now on; runs keep what they have. */
-static void reload(Supervisor *s) {
-        _cleanup_(config_findings_deinit) ConfigFindings findings = { 0 };
-        _cleanup_(config_freep) Config *config = NULL;
-        int r = config_load(s->options.config_path, s->options.config_system, &config, &findings);
-
-        for (size_t i = 0; i < findings.n; i++) {
-                _cleanup_(freep) char *line = config_finding_text(&findings.list[i]);
-
-                log_line(findings.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", line ? line : "");
-        }
-        if (r < 0 || findings.n_errors > 0) {
-                log_line(LOG_LEVEL_ERROR, "the configuration is not reloaded (%s); the one from before holds",
-                        r < 0 ? strerror(-r) : "see above");
-                return;
-        }
-        supervisor_take_config(s, TAKE_PTR(config));
-        log_line(LOG_LEVEL_INFO, "the configuration is reloaded; it holds for what is asked from now on");
-}
-
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         (void)sd_notify(0, "RELOADING=1");
-        reload(userdata);
+        supervisor_reload(userdata);
         (void)sd_notify(0, "READY=1");
         return 0;
 }
@@ -335,7 +153,7 @@ static int find_handed(int n_handed, const char *path) {
 }
 
 static int open_socket(Supervisor *s, int n_handed, const char *path, int *ret_fd) {
-        gid_t group = policy_of(s).group;
+        gid_t group = supervisor_policy(s).group;
         mode_t mode = group == PEER_GID_NONE ? 0600 : 0660;
         int r;
 
@@ -345,7 +163,7 @@ static int open_socket(Supervisor *s, int n_handed, const char *path, int *ret_f
         r = server_listen(path, mode, group, ret_fd);
         s->bound = s->bound || (r == 0 && strcmp(path, s->options.socket_path) == 0);
         /* systemd may listen there for a supervisor that is stopped: a single pass can do without. */
-        return r == -EADDRINUSE && is_single_pass(s) ? 0 : r;
+        return r == -EADDRINUSE && supervisor_is_single_pass(s) ? 0 : r;
 }
 
 /*
@@ -418,7 +236,7 @@ static int start_recorder(Supervisor *s, int record_fd) {
                 .history = history,
                 .directory = s->options.state_directory,
                 .listen_fd = record_fd,
-                .policy = policy_of(s),
+                .policy = supervisor_policy(s),
                 .recorded = on_recorded,
                 .state_changed = on_recorder_state,
                 .userdata = s };
@@ -471,7 +289,6 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
                 return -ENOMEM;
         *s = (Supervisor){ .options = *options,
                 .config = TAKE_PTR(config),
-                .tick_usec = USEC_INFINITY,
                 .events.fd = -EBADF,
                 .tree.fd = -EBADF,
                 .left_fd = -EBADF,
@@ -482,12 +299,8 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
         r = sd_event_default(&s->event);
         if (r >= 0)
                 r = sd_event_set_watchdog(s->event, 1); /* nothing happens where systemd asked for none */
-        if (r >= 0)                                     /* made now: when it is needed there may be no memory for it */
-                r = sd_event_add_defer(s->event, &s->more, on_more, s);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->more, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_source_set_priority(s->more, PRIORITY_SAMPLES);
+                r = supervisor_init_tick(s);
         if (r >= 0)
                 r = add_signals(s);
         if (r == 0)
@@ -504,7 +317,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
         log_open_journal(); /* nothing ends the start from here on, and nothing may wait */
         (void)restart_adopt(s);
         supervisor_check_idle(s);
-        if (is_single_pass(s) && begin_pass(s) < 0)
+        if (supervisor_is_single_pass(s) && supervisor_begin_pass(s) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(s);
         return 0;
@@ -513,7 +326,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
 int supervisor_run(Supervisor *s) {
         int r = sd_event_loop(s->event);
 
-        if (r >= 0 && s->bound && (is_single_pass(s) || (s->options.private_mode && s->n_runs == 0))) {
+        if (r >= 0 && s->bound && (supervisor_is_single_pass(s) || (s->options.private_mode && s->n_runs == 0))) {
                 /* Unlinked before the sockets close, so that a launcher finds no socket rather than a dead one. */
                 (void)unlink(s->options.socket_path);
                 (void)unlink(s->record_path);
