@@ -16,6 +16,7 @@
 #include "supervise/serve.h"
 #include "supervise/story.h"
 #include <string.h>
+#include <sys/stat.h>
 
 #define DEAD_COMM_MAX 60 /* 15 bytes, each of them as \xNN */
 #define NEST_MAX      8  /* deeper nesting is refused: every level costs each of its processes a walk */
@@ -117,8 +118,10 @@ int serve_make_group(Supervisor *s, Run *run, const char **ret_what) {
                 (void)group_remove(&run->group);
                 return r < 0 ? r : -ENOENT;
         }
-        if (geteuid() == 0 && run->uid != 0) /* refused, the run only hears no warning */
-                (void)group_give_pressure(&run->group, run->uid);
+        if (geteuid() == 0 && run->uid != 0) {
+                (void)group_give_pressure(&run->group, run->uid); /* refused, the run only hears no warning */
+                (void)fchmod(run->group.fd, 0711); /* its attributes, and so the request, are nobody else's to read */
+        }
         return 0;
 }
 

@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from scidextest import seconds_between  # noqa: E402
 from systemtest import (  # noqa: E402
+    command,
     RUNTIME, STATE, SystemTest, as_user, connect_as, eventually, is_alive, read_text, run_as, wait_readable,
 )  # fmt: skip
 
@@ -107,6 +108,19 @@ class Users(SystemTest):
         self.assertEqual(self.world.why(run_id)["run"]["uid"], pwd.getpwnam("alice").pw_uid)
         self.assertNotIn(run_id, self.ids("bob", "history"))
         self.assertIn(run_id, self.ids("alice", "history"))
+
+    def test_a_runs_request_is_not_read_from_its_group_by_another_user(self):
+        launch = self.start_scidex("--label", "secret=plan", "--", "sh", "-c", "echo ready; exec sleep 1000", user="alice")
+        launch.read_line()
+        group = launch.run()["group"]
+        read = f"import os; print(os.getxattr({group!r}, 'user.scidex.run'))"
+        self.assertIn("secret", command("python3", "-c", read).stdout)
+        for name in ("bob", "mallory"):
+            done = run_as(name, "python3", "-c", read)
+            self.assertIn("Permission denied", done.stderr)
+            self.assertNotIn("secret", done.stdout)
+        self.world.kill(launch.run_id())
+        self.assert_status(launch.wait(), 143)
 
     def test_a_run_is_its_users_with_their_groups_and_no_way_to_others_groups(self):
         done = self.world.run("--", "sh", "-c", "id -un; id -Gn; cat /proc/self/cgroup", user="bob")
