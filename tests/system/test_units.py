@@ -187,15 +187,31 @@ class Outlived(UnitTest):
     def test_restart_with_another_binary(self):
         """As an upgrade does it: the file is replaced while the old one runs."""
         launches = [self.start_waiting() for _ in range(UPGRADE_RUNS)]
-        before = [launch.run() for launch in launches]
+        before = self.rows_now()
+        self.assertEqual(len(before), UPGRADE_RUNS)
         path = self.world.program("scidex-supervisor")
         shutil.copy2(path, path + ".new")
         os.rename(path + ".new", path)
         old = main_pid(SUPERVISOR)
         self.assertTrue(os.readlink(f"/proc/{old}/exe").endswith(" (deleted)"))
         self.assertEqual(os.readlink(f"/proc/{self.world.restart_service()}/exe"), path)
-        self.assert_adopted(launches, before)
-        self.let_go(*launches)
+        eventually(lambda: self.rows_now() == before, 10, "all runs are as they were")
+        for launch in launches:
+            launch.process.stdin.write(b"\n")
+        results = [launch.wait(60) for launch in launches]
+        self.assertEqual([(result.status, result.stderr) for result in results], [(5, "")] * UPGRADE_RUNS)
+
+        def recorded():
+            rows = [row for row in self.world.history(limit=1000) if row["run_id"] in before]
+            return [row["verdict"] for row in rows] == ["failed"] * UPGRADE_RUNS
+
+        eventually(recorded, 10, "every run has its row, and one only")
+        self.assertEqual([event for event in self.world.events(limit=1000) if event["run_id"] in before], [])
+
+    def rows_now(self):
+        """What must not change, by run id: for many runs, of which one question each would take long."""
+        keys = ("analysis_id", "pid", "launcher_pid", "uid", "group", "launched_at", "deadline_at")
+        return {row["run_id"]: tuple(row[key] for key in keys) for row in self.world.list()}
 
     def test_stopped_it_leaves_runs_alive_and_their_launchers_start_it_again(self):
         launch = self.start_waiting()
