@@ -250,10 +250,10 @@ void serve_launch(const Request *q) {
 }
 
 static void comm_from_command(Run *run) {
-        const char *end = strchrnul(run->request.cmdline ? run->request.cmdline : "", ' ');
-        const char *start = end;
+        const char *command = run->request.cmdline ? run->request.cmdline : "";
+        const char *end = strchrnul(command, ' '), *start = end;
 
-        while (start > run->request.cmdline && start[-1] != '/')
+        while (start > command && start[-1] != '/')
                 start--;
         (void)snprintf(run->comm, sizeof(run->comm), "%.*s", (int)(end - start), start);
 }
