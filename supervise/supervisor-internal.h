@@ -118,5 +118,5 @@ void serve_forget(Supervisor *s, const Run *run);
 int restart_adopt(Supervisor *s);
 Run *restart_find(Supervisor *s, const char *run_id);
 /* A run that ended without a supervisor, as its launcher has left it in a file. */
-void restart_take_handover(Supervisor *s, const json_t *handover);
+void restart_take_handover(Supervisor *s, const json_t *o);
 void restart_forget_handover(Supervisor *s, const char *run_id);
