@@ -10,7 +10,7 @@
 #include "supervise/supervisor-internal.h"
 
 #define TICK_ACCURACY_USEC (100 * USEC_PER_MSEC)
-#define TICK_SHARE         50 /* the samples of all runs take at most this part of one CPU's time */
+#define TICK_SHARE         20 /* the samples of all runs take at most this part of one CPU's time */
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata);
 
