@@ -99,38 +99,40 @@ static int check_options(const Options *options) {
         return 0;
 }
 
+enum {
+        OPTION_SUPERVISOR = 1,
+        OPTION_LISTEN,
+        OPTION_FD,
+        OPTION_DIRECTORY,
+        OPTION_HISTORY,
+        OPTION_READ,
+        OPTION_UID,
+        OPTION_GID,
+        OPTION_GROUP,
+        OPTION_GROUP_NAME,
+        OPTION_ADMIN_GROUP,
+        OPTION_HELP,
+        OPTION_VERSION
+};
+
+static const struct option long_options[] = {
+        { "supervisor-fd", required_argument, NULL, OPTION_SUPERVISOR },
+        { "listen-fd", required_argument, NULL, OPTION_LISTEN },
+        { "fd", required_argument, NULL, OPTION_FD },
+        { "directory", required_argument, NULL, OPTION_DIRECTORY },
+        { "history", required_argument, NULL, OPTION_HISTORY },
+        { "read", no_argument, NULL, OPTION_READ },
+        { "uid", required_argument, NULL, OPTION_UID },
+        { "gid", required_argument, NULL, OPTION_GID },
+        { "group", required_argument, NULL, OPTION_GROUP },
+        { "group-name", required_argument, NULL, OPTION_GROUP_NAME },
+        { "admin-group", required_argument, NULL, OPTION_ADMIN_GROUP },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { "version", no_argument, NULL, OPTION_VERSION },
+        { NULL, 0, NULL, 0 },
+};
+
 static int parse_options(int argc, char *argv[], Options *ret) {
-        enum {
-                OPTION_SUPERVISOR = 1,
-                OPTION_LISTEN,
-                OPTION_FD,
-                OPTION_DIRECTORY,
-                OPTION_HISTORY,
-                OPTION_READ,
-                OPTION_UID,
-                OPTION_GID,
-                OPTION_GROUP,
-                OPTION_GROUP_NAME,
-                OPTION_ADMIN_GROUP,
-                OPTION_HELP,
-                OPTION_VERSION
-        };
-        static const struct option table[] = {
-                { "supervisor-fd", required_argument, NULL, OPTION_SUPERVISOR },
-                { "listen-fd", required_argument, NULL, OPTION_LISTEN },
-                { "fd", required_argument, NULL, OPTION_FD },
-                { "directory", required_argument, NULL, OPTION_DIRECTORY },
-                { "history", required_argument, NULL, OPTION_HISTORY },
-                { "read", no_argument, NULL, OPTION_READ },
-                { "uid", required_argument, NULL, OPTION_UID },
-                { "gid", required_argument, NULL, OPTION_GID },
-                { "group", required_argument, NULL, OPTION_GROUP },
-                { "group-name", required_argument, NULL, OPTION_GROUP_NAME },
-                { "admin-group", required_argument, NULL, OPTION_ADMIN_GROUP },
-                { "help", no_argument, NULL, OPTION_HELP },
-                { "version", no_argument, NULL, OPTION_VERSION },
-                { NULL, 0, NULL, 0 },
-        };
         int c, r = 0;
 
         *ret = (Options){ .supervisor_fd = -EBADF,
@@ -140,7 +142,7 @@ static int parse_options(int argc, char *argv[], Options *ret) {
                 .gid = ID_NONE,
                 .policy = PEER_POLICY_PRIVATE(geteuid()) };
         opterr = 0;
-        while (r == 0 && (c = getopt_long(argc, argv, "", table, NULL)) >= 0)
+        while (r == 0 && (c = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
                 switch (c) {
                 case OPTION_SUPERVISOR:
                         r = parse_socket("--supervisor-fd", optarg, &ret->supervisor_fd);

@@ -197,6 +197,46 @@ class Service(ScidexTest):
         eventually(lambda: reap(old) or not is_alive(old), 15, "the old recorder ends")
         eventually(lambda: len(world.history()) == 1, 10, "the new one answers")
 
+    def kill_daemon(self):
+        """kill -9, and its recorder's end."""
+        recorder = self.recorder
+        with pidfd(self.world.daemon.pid) as fd:
+            os.kill(self.world.daemon.pid, signal.SIGKILL)
+            self.assertTrue(wait_readable(fd, 10))
+        self.world.daemon.wait()
+        eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends")
+
+    def start_daemon(self):
+        self.world.start_daemon()
+        self.recorder = self.world.recorder_pid()
+
+    def test_a_launch_that_loses_its_supervisor_before_the_answer_asks_the_next_one(self):
+        world = self.new_world()
+        self.start_daemon()
+        os.kill(world.daemon.pid, signal.SIGSTOP)  # the question arrives, and no answer comes
+        launch = self.start_scidex("--analysis-id", "again", "--", "sh", "-c", "exit 7")
+        eventually(lambda: read_text(f"/proc/{launch.process.pid}/wchan", "").strip() not in ("", "0"), 10, "it waits")
+        self.kill_daemon()
+        self.start_daemon()
+        self.assert_status(launch.wait(), 7)
+        eventually(lambda: [row["verdict"] for row in world.history(analysis_id="again")] == ["failed"], 10)
+
+    def test_what_a_dead_supervisor_made_for_a_launcher_that_asks_again_is_dropped(self):
+        world = self.new_world()
+        require(world.tree, "a tree that outlives its supervisor")
+        self.start_daemon()
+        with world.client() as first:
+            old = first.call("launch", request={"analysis_id": "again"})["run_id"]
+            self.kill_daemon()
+            self.start_daemon()
+            self.assertEqual([row["run_id"] for row in world.list()], [old])
+            with world.client() as second:
+                new = second.call("launch", request={"analysis_id": "again"}, again=True)["run_id"]
+                self.assertEqual([row["run_id"] for row in world.list()], [new])
+                self.assertEqual(len(world.groups()), 1)
+        eventually(lambda: world.groups() == [], 10, "its launcher is gone")
+        self.assertNotIn(old, [row["run_id"] for row in world.history()])
+
     def test_the_rows_of_runs_that_had_just_ended_survive_both_programs(self):
         world = self.new_world()
         world.start_daemon()
