@@ -28,6 +28,7 @@
 #define RESTART_MAX_USEC    (5 * USEC_PER_SEC)
 #define CHILD_FD_SUPERVISOR 3
 #define CHILD_FD_LISTEN     4
+#define POSTGRES_VARIABLE   "SCIDEX_STORAGE_POSTGRES"
 
 typedef struct Entry {
         TAILQ_ENTRY(Entry) link;
@@ -44,6 +45,7 @@ struct Recorder {
         RecorderOptions options;
         char *program, *directory;  /* owned */
         char *history, *group_name; /* owned; may be NULL */
+        char *postgres;             /* owned; "NAME=VALUE" for the child's environment, NULL: no database */
         Server *server;             /* owned; has one client: the link */
         Client *link;               /* NULL: no child */
         pid_t pid;
@@ -244,13 +246,44 @@ static void fill_arguments(const Recorder *r, Arguments *ret) {
                 add_text(ret, "--group-name", r->group_name);
 }
 
+static bool same_text(const char *a, const char *b) {
+        return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* In the environment, which nobody else can read: a connection string may hold a password, and argv is everybody's. */
+static int make_variable(const char *postgres, char **ret) {
+        *ret = postgres && *postgres ? text_printf(POSTGRES_VARIABLE "=%s", postgres) : NULL;
+        return postgres && *postgres && !*ret ? -ENOMEM : 0;
+}
+
+/* Ours, but with the configured database, which the variable has had its part in. NULL on OOM; the list is owned. */
+static char **child_environment(const Recorder *r) {
+        size_t n = 0, length = strlen(POSTGRES_VARIABLE);
+        char **list;
+
+        while (environ[n])
+                n++;
+        list = calloc(n + 2, sizeof(char *));
+        if (!list)
+                return NULL;
+        n = 0;
+        for (char **variable = environ; *variable; variable++)
+                if (strncmp(*variable, POSTGRES_VARIABLE, length) != 0 || (*variable)[length] != '=')
+                        list[n++] = *variable;
+        list[n] = r->postgres;
+        return list;
+}
+
 static int spawn_child(Recorder *r, int fd) {
+        _cleanup_(freep) char **environment = child_environment(r);
         Arguments arguments;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t none, all;
         int error;
 
+        if (!environment)
+                return -ENOMEM;
         fill_arguments(r, &arguments);
         (void)sigemptyset(&none);
         (void)sigfillset(&all);
@@ -262,7 +295,7 @@ static int spawn_child(Recorder *r, int fd) {
         (void)posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD_SUPERVISOR);
         if (r->options.listen_fd >= 0)
                 (void)posix_spawn_file_actions_adddup2(&actions, r->options.listen_fd, CHILD_FD_LISTEN);
-        error = posix_spawn(&r->pid, r->program, &actions, &attributes, arguments.list, environ);
+        error = posix_spawn(&r->pid, r->program, &actions, &attributes, arguments.list, environment);
         (void)posix_spawn_file_actions_destroy(&actions);
         (void)posix_spawnattr_destroy(&attributes);
         return -error;
@@ -352,7 +385,7 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
                         return r->options.listen_fd;
         }
         if (!r->program || !r->directory || !r->storage || (options->history && !r->history) ||
-                (options->policy.group_name && !r->group_name))
+                (options->policy.group_name && !r->group_name) || make_variable(options->postgres, &r->postgres) < 0)
                 return -ENOMEM;
         q = server_new(event, -EBADF, &link_handlers, r, &r->server);
         if (q >= 0)
@@ -383,22 +416,40 @@ void recorder_free(Recorder *r) {
         free(r->directory);
         free(r->history);
         free(r->group_name);
+        free(r->postgres);
         free(r);
+}
+
+static void replace(Recorder *r) {
+        if (!r->link)
+                return;
+        r->replacing = true;
+        client_close(r->link); /* it stores what it has, and exits */
 }
 
 void recorder_set_policy(Recorder *r, const PeerPolicy *policy) {
         char *name = policy->group_name ? strdup(policy->group_name) : NULL;
-        bool same_name = strcmp(name ? name : "", r->group_name ? r->group_name : "") == 0;
+        bool same_name = same_text(name, r->group_name);
         PeerPolicy before = r->options.policy;
 
         free(r->group_name);
         r->group_name = name;
         r->options.policy = *policy;
-        if (same_name && before.group == policy->group && before.admin_group == policy->admin_group)
-                return;
-        r->replacing = r->link != NULL;
-        if (r->link)
-                client_close(r->link); /* it stores what it has, and exits */
+        if (!same_name || before.group != policy->group || before.admin_group != policy->admin_group)
+                replace(r);
+}
+
+int recorder_set_postgres(Recorder *r, const char *postgres) {
+        char *variable = NULL;
+        int q = make_variable(postgres, &variable);
+
+        if (q < 0)
+                return q;
+        if (!same_text(variable, r->postgres))
+                replace(r);
+        free(r->postgres);
+        r->postgres = variable;
+        return 0;
 }
 
 int recorder_find_user(const char *passwd, const char *name, uid_t *ret_uid, gid_t *ret_gid) {

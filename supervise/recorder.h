@@ -22,6 +22,7 @@ typedef struct RecorderOptions {
         const char *program;   /* path of scidex-recorder */
         const char *directory; /* where the spool lies */
         const char *history;   /* how much is kept, as scidex-recorder's --history takes it; NULL: as it likes */
+        const char *postgres;  /* connection string of the database that the record is sent to; NULL: none */
         bool becomes_user;     /* as whom it runs; else as we do */
         uid_t uid;
         gid_t gid;
@@ -45,6 +46,8 @@ DEFINE_CLEANUP(Recorder *, recorder_free);
 
 /* The groups have changed: the child is ended, and the next one goes by the new ones. */
 void recorder_set_policy(Recorder *recorder, const PeerPolicy *policy);
+/* The same for another database; NULL: none. 0, -ENOMEM (the one from before holds). */
+int recorder_set_postgres(Recorder *recorder, const char *postgres);
 
 /* Queues {"op":op, member: object}, or the members of object themselves where member is NULL; object's reference is
  * taken over. id as for recorded(). 0, -ENOBUFS (dropped, counted), -ENOMEM. */

@@ -69,6 +69,8 @@ void supervisor_take_config(Supervisor *s, Config *config) {
 
         s->config = config;
         s->record_host.cmdline = config->record_cmdline;
+        if (recorder_set_postgres(s->recorder, config->postgres) < 0)
+                log_line(LOG_LEVEL_ERROR, "[storage] postgres: no memory; the database from before holds");
         supervisor_apply_users(s);
 }
 

@@ -234,6 +234,7 @@ static int start_recorder(Supervisor *s, int record_fd) {
         _cleanup_(freep) char *history = s->config ? config_history_text(s->config) : NULL;
         RecorderOptions options = { .program = s->options.recorder_program,
                 .history = history,
+                .postgres = s->config ? s->config->postgres : NULL,
                 .directory = s->options.state_directory,
                 .listen_fd = record_fd,
                 .policy = supervisor_policy(s),

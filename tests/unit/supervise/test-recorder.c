@@ -399,6 +399,53 @@ static void a_changed_policy_is_the_next_recorders_and_no_trouble(void **state) 
         assert_int_equal(recorder_pid(l->recorder), first);
 }
 
+/* How often the recorder's environment has it. */
+static unsigned has_variable(const Link *l, const char *variable) {
+        _cleanup_(freep) char *path = text_printf("/proc/%d/environ", (int)recorder_pid(l->recorder)), *text = NULL;
+        size_t length = 0;
+        unsigned n = 0;
+
+        assert_int_equal(file_read_at(AT_FDCWD, path, 1 << 20, &text, &length), 0);
+        for (const char *one = text; one < text + length; one += strlen(one) + 1)
+                n += strncmp(one, variable, strlen(variable)) == 0 &&
+                        (strchr(variable, '=') ? one[strlen(variable)] == '\0' : one[strlen(variable)] == '=');
+        return n;
+}
+
+#define VARIABLE "SCIDEX_STORAGE_POSTGRES"
+
+static void the_database_stands_in_the_recorders_environment_and_not_in_its_arguments(void **state) {
+        Link *l = *state;
+        pid_t first;
+
+        assert_int_equal(setenv(VARIABLE, "host=of-the-environment", 1), 0);
+        start(l, "quick"); /* with none configured: the variable itself has had its part in that */
+        send_row(l, "event", 10, "none");
+        until(l, all_recorded);
+        assert_int_equal(has_variable(l, VARIABLE), 0);
+
+        first = recorder_pid(l->recorder);
+        assert_int_equal(recorder_set_postgres(l->recorder, "host=db password=x"), 0);
+        send_row(l, "event", 10, "another");
+        until(l, all_recorded);
+        assert_int_not_equal(recorder_pid(l->recorder), first);
+        assert_int_equal(has_variable(l, VARIABLE), 1);
+        assert_int_equal(has_variable(l, VARIABLE "=host=db password=x"), 1);
+        assert_false(is_told(l, "host=db"));
+        assert_int_equal(l->n_said, 0);
+        assert_int_equal(unsetenv(VARIABLE), 0);
+
+        first = recorder_pid(l->recorder);
+        assert_int_equal(recorder_set_postgres(l->recorder, "host=db password=x"), 0); /* the same */
+        send_row(l, "event", 10, "again");
+        until(l, all_recorded);
+        assert_int_equal(recorder_pid(l->recorder), first);
+        assert_int_equal(recorder_set_postgres(l->recorder, NULL), 0);
+        send_row(l, "event", 10, "none again");
+        until(l, all_recorded);
+        assert_int_equal(has_variable(l, VARIABLE), 0);
+}
+
 static void a_user_is_found_in_the_file_and_nowhere_else(void **state) {
         Link *l = *state;
         _cleanup_(freep) char *path = text_printf("%s/passwd", l->directory);
@@ -426,6 +473,7 @@ int main(int argc, char **argv) {
                 WITH_LINK(above_the_bound_runs_are_dropped_and_events_kept),
                 WITH_LINK(a_recorder_that_can_not_be_started_is_said_once_and_tried_again),
                 WITH_LINK(a_changed_policy_is_the_next_recorders_and_no_trouble),
+                WITH_LINK(the_database_stands_in_the_recorders_environment_and_not_in_its_arguments),
                 WITH_LINK(a_user_is_found_in_the_file_and_nowhere_else),
                 WITH_LINK(storage_is_away_until_it_reports),
                 WITH_LINK(no_object_is_no_row),
