@@ -40,9 +40,12 @@ SLOW = 10 if IN_VM else 1
 # In the guest, how long after its deadline a process of a run may still be seen, beyond what the contract says.
 MIB = 1 << 20
 
-PROGRAMS = ("scidex-run", "scidex-supervisor", "scidex-recorder", "scidexctl")
+PROGRAMS = ("scidex-run", "scidex-supervisor", "scidex-recorder", "scidex-recorder-postgres", "scidex-db", "scidexctl")
 # Programs of ours that may become orphans while a test goes on: daemons, and the children of daemons that were killed.
 OWN_COMMS = (*(name[:15] for name in PROGRAMS), "scidex-measure")
+
+# Children of ours that belong to no world: a database server, say. Whoever puts a pid here collects it.
+OTHERS = set()
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -837,7 +840,7 @@ class World:
 
 def known_children():
     """Pids that a Popen of ours will collect."""
-    return {process.pid for process in subprocess._active} | {
+    return OTHERS | {process.pid for process in subprocess._active} | {
         launch.pid for world in ScidexTest.worlds for launch in world.launches
     }
 
