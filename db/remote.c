@@ -1,0 +1,235 @@
+/*
+ * A connection that may block, with rows as JSON.
+ *
+ * Called by scidex-db for one client at a time.  The hard thing is a long list: rows are taken one by one as they come
+ * (single-row mode), so that a million events need the memory of one, and a client that goes away ends the query at the
+ * server too.
+ */
+#include "db/remote.h"
+
+#include <libpq-fe.h>
+#include <string.h>
+
+#define SESSION_SQL "SET client_min_messages=warning; SET lock_timeout='5s'"
+
+struct Remote {
+        PGconn *connection; /* owned */
+};
+
+void remote_error_deinit(RemoteError *error) {
+        free(error->message);
+        free(error->detail);
+        free(error->hint);
+        *error = (RemoteError){ .state = NULL };
+}
+
+/* The first line, without what stands around it; NULL for nothing. */
+static char *line_of(const char *text) {
+        size_t length;
+
+        if (!text)
+                return NULL;
+        text += strspn(text, " \n");
+        length = strcspn(text, "\n");
+        return length > 0 ? strndup(text, length) : NULL;
+}
+
+void remote_error_set(
+        RemoteError *error, const char *state, const char *message, const char *detail, const char *hint) {
+        remote_error_deinit(error);
+        *error = (RemoteError){
+                .state = state, .message = line_of(message), .detail = line_of(detail), .hint = line_of(hint)
+        };
+}
+
+/* By SQLSTATE class. */
+static const char *state_of(const char *sqlstate) {
+        static const struct {
+                const char *prefix, *state;
+        } states[] = {
+                { "08", "away" },
+                { "57", "away" },
+                { "53300", "away" },
+                { "53100", "full" },
+                { "25006", "read-only" },
+                { "28", "denied" },
+                { "42501", "denied" },
+                { "42P01", "schema" },
+                { "42703", "schema" },
+                { "42883", "schema" },
+                { "3D000", "schema" },
+                { "3F000", "schema" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(states); i++)
+                if (strncmp(sqlstate, states[i].prefix, strlen(states[i].prefix)) == 0)
+                        return states[i].state;
+        return "failed";
+}
+
+static void error_of_result(Remote *remote, const PGresult *result, RemoteError *error) {
+        const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+        if (!sqlstate) {
+                remote_error_set(error, PQstatus(remote->connection) == CONNECTION_OK ? "failed" : "away",
+                        PQerrorMessage(remote->connection), NULL, NULL);
+                return;
+        }
+        remote_error_set(error, state_of(sqlstate), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+        (void)snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate);
+}
+
+/* libpq gives no SQLSTATE for a connection that was refused, only words. */
+static const char *state_of_refusal(PGconn *connection) {
+        const char *text = PQerrorMessage(connection);
+
+        if (PQconnectionNeedsPassword(connection) || PQconnectionUsedPassword(connection) ||
+                strstr(text, "authentication failed") || strstr(text, "no pg_hba.conf entry") ||
+                strstr(text, "is not permitted to log in") || strstr(text, "role \""))
+                return "denied";
+        return strstr(text, "database \"") ? "schema" : "away";
+}
+
+static void ignore_notice(void *userdata, const PGresult *result) {
+        (void)userdata;
+        (void)result;
+}
+
+int remote_connect(const char *conninfo, Remote **ret, RemoteError *ret_error) {
+        /* Later ones win: what conninfo says of the first two, its own; of the last one, ours. */
+        const char *const keywords[] = { "fallback_application_name", "connect_timeout", "dbname", "client_encoding",
+                NULL };
+        const char *const values[] = { "scidexctl", getenv("PGCONNECT_TIMEOUT") ? NULL : "10", conninfo, "UTF8", NULL };
+        _cleanup_(remote_freep) Remote *remote = calloc(1, sizeof(*remote));
+
+        if (!remote)
+                return -ENOMEM;
+        remote->connection = PQconnectdbParams(keywords, values, 1);
+        if (!remote->connection)
+                return -ENOMEM;
+        if (PQstatus(remote->connection) != CONNECTION_OK) {
+                remote_error_set(ret_error, state_of_refusal(remote->connection), PQerrorMessage(remote->connection),
+                        NULL, NULL);
+                return REMOTE_E_FAILED;
+        }
+        (void)PQsetNoticeReceiver(remote->connection, ignore_notice, NULL);
+        if (remote_execute(remote, SESSION_SQL, ret_error) != 0)
+                return REMOTE_E_FAILED;
+        *ret = TAKE_PTR(remote);
+        return 0;
+}
+
+void remote_free(Remote *remote) {
+        PQfinish(remote->connection);
+        free(remote);
+}
+
+int remote_execute(Remote *remote, const char *sql, RemoteError *ret_error) {
+        PGresult *result = PQexec(remote->connection, sql);
+        ExecStatusType status = PQresultStatus(result);
+        int r = 0;
+
+        if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
+                error_of_result(remote, result, ret_error);
+                r = REMOTE_E_FAILED;
+        }
+        PQclear(result);
+        return r;
+}
+
+static int row_give(const PGresult *result, RemoteRowFunc func, void *userdata) {
+        json_t *row;
+
+        if (PQntuples(result) == 0)
+                return 0;
+        row = PQgetisnull(result, 0, 0) ? json_null()
+                                        : json_loads(PQgetvalue(result, 0, 0), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        return row ? func(row, userdata) : -ENOMEM;
+}
+
+/* Ends the query at the server; what it had on its way is dropped by the caller's loop. */
+static void query_cancel(Remote *remote) {
+        char ignored[256];
+        PGcancel *cancel = PQgetCancel(remote->connection);
+
+        if (cancel)
+                (void)PQcancel(cancel, ignored, sizeof(ignored));
+        PQfreeCancel(cancel);
+}
+
+int remote_query(Remote *remote, const char *sql, size_t n, const char *const *parameters, RemoteRowFunc func,
+        void *userdata, RemoteError *ret_error) {
+        PGresult *result;
+        int r = 0;
+
+        if (!PQsendQueryParams(remote->connection, sql, (int)n, NULL, parameters, NULL, NULL, 0)) {
+                remote_error_set(ret_error, "away", PQerrorMessage(remote->connection), NULL, NULL);
+                return REMOTE_E_FAILED;
+        }
+        (void)PQsetSingleRowMode(remote->connection);
+        while ((result = PQgetResult(remote->connection))) {
+                ExecStatusType status = PQresultStatus(result);
+
+                if (r == 0 && (status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK)) {
+                        r = row_give(result, func, userdata);
+                        if (r != 0)
+                                query_cancel(remote);
+                } else if (r == 0 && status != PGRES_COMMAND_OK) {
+                        error_of_result(remote, result, ret_error);
+                        r = REMOTE_E_FAILED;
+                }
+                PQclear(result);
+        }
+        return r;
+}
+
+static int keep_first(json_t *row, void *userdata) {
+        json_t **ret = userdata;
+
+        if (*ret)
+                json_decref(row);
+        else
+                *ret = row;
+        return 0;
+}
+
+int remote_value(Remote *remote, const char *sql, size_t n, const char *const *parameters, json_t **ret,
+        RemoteError *ret_error) {
+        _cleanup_(json_decrefp) json_t *value = NULL;
+        int r = remote_query(remote, sql, n, parameters, keep_first, &value, ret_error);
+
+        if (r == 0)
+                *ret = TAKE_PTR(value);
+        return r;
+}
+
+char *remote_identifier(Remote *remote, const char *word) {
+        char *quoted = PQescapeIdentifier(remote->connection, word, strlen(word));
+        char *copy = quoted ? strdup(quoted) : NULL;
+
+        PQfreemem(quoted);
+        return copy;
+}
+
+int remote_fd(const Remote *remote) {
+        return PQsocket(remote->connection);
+}
+
+int remote_notification(Remote *remote, char **ret, RemoteError *ret_error) {
+        PGnotify *notification;
+        int r = 0;
+
+        *ret = NULL;
+        if (!PQconsumeInput(remote->connection)) {
+                remote_error_set(ret_error, "away", PQerrorMessage(remote->connection), NULL, NULL);
+                return REMOTE_E_FAILED;
+        }
+        notification = PQnotifies(remote->connection);
+        if (notification) {
+                *ret = strdup(notification->extra);
+                r = *ret ? 0 : -ENOMEM;
+        }
+        PQfreemem(notification);
+        return r;
+}
