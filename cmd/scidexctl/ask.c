@@ -200,6 +200,7 @@ json_t *request_filtered(const char *op, const Options *options, json_t **ret_er
                 (options->analysis &&
                         json_object_set_new(request, "analysis_id", json_from_text(options->analysis)) < 0) ||
                 (options->verdict && json_object_set_new(request, reason, json_from_text(options->verdict)) < 0) ||
+                (options->host && json_object_set_new(request, "host", json_from_text(options->host)) < 0) ||
                 (options->run && json_object_set_new(request, "run", json_from_text(options->run)) < 0))
                 return NULL;
         return TAKE_PTR(request);

@@ -18,6 +18,9 @@ typedef enum CtlStatus {
 /* Everything points into argv. */
 typedef struct Options {
         bool json, help, version, no_colour, all;
+        bool all_hosts, follow;               /* --all-hosts, --follow */
+        const char *postgres;                 /* --postgres */
+        const char *host;                     /* --host */
         const char *socket;                   /* --socket: ask this one only */
         const char *analysis;                 /* --analysis */
         const char *verdict;                  /* --verdict, --reason */
@@ -45,6 +48,10 @@ enum {
         OPTION_LABEL = 1 << 9,
         OPTION_MEMORY = 1 << 10,
         OPTION_GRACE = 1 << 11,
+        OPTION_ALL_HOSTS = 1 << 12, /* also --host */
+        OPTION_FOLLOW = 1 << 13,
+        OPTION_POSTGRES = 1 << 14,
+        OPTION_HOSTS = OPTION_ALL_HOSTS | OPTION_POSTGRES,
         OPTION_LIMITS = OPTION_TIMEOUT | OPTION_MEMORY | OPTION_GRACE,
 };
 
@@ -95,4 +102,5 @@ int verb_register(const Options *options, const Terminal *terminal);
 int verb_unregister(const Options *options, const Terminal *terminal);
 int verb_events(const Options *options, const Terminal *terminal);
 int verb_history(const Options *options, const Terminal *terminal);
+int verb_top(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);

@@ -1,10 +1,26 @@
-/* `scidexctl events`: one line per kill. Called by main. */
+/*
+ * `scidexctl events`: one line per kill; with --follow the ones to come as well.
+ *
+ * Called by main.  The hard thing is to follow without losing one: an event comes into the database when its host
+ * could send it, which may be long after the kill, and transactions become visible in another order than they began.
+ * So what is new goes by the time of arrival, a minute of it is read again each time, and what was shown is left out.
+ */
 #include "base/cleanup.h"
-#include "cmd/scidexctl/ask.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "cmd/scidexctl/field.h"
+#include "cmd/scidexctl/rows.h"
+#include "control/message.h"
 #include <string.h>
 
+#define FOLLOW_FIRST        10 /* rows shown before those that come */
+#define FOLLOW_OVERLAP_USEC (60 * USEC_PER_SEC)
+#define FOLLOW_BEFORE_USEC  (2 * USEC_PER_SEC) /* of the beginning, what was older then is not new */
+#define FOLLOW_WAIT_USEC    (5 * USEC_PER_SEC) /* a notification may be lost with its connection */
+
+/* The first is left out where all are of one host. */
 static const Column columns[] = {
+        { "HOST" },
         { "WHEN", .rank = 2 },
         { "RUN" },
         { "ANALYSIS" },
@@ -33,11 +49,13 @@ static void signals_cell(Table *table, const json_t *event) {
                 table_cell(table, TONE_PLAIN, "%s%s%s", first ? first : "?", second ? " " : "", second ? second : "");
 }
 
-static void event_row(Table *table, const json_t *event) {
+static void event_row(Table *table, const json_t *event, bool hosts) {
         char when[FORMAT_MAX], after[FORMAT_MAX];
         const char *reason = field_text(event, "reason");
         uint64_t killed;
 
+        if (hosts)
+                table_text(table, TONE_PLAIN, field_text(event, "host"));
         table_text(table, TONE_PLAIN, field_when(when, event, "decided_at", NULL));
         table_text(table, TONE_STRONG, run_short_id(event));
         table_text(table, TONE_PLAIN, field_text(event, "analysis_id"));
@@ -51,26 +69,121 @@ static void event_row(Table *table, const json_t *event) {
         table_text(table, TONE_PLAIN, field_text(event, "detail"));
 }
 
+int events_print(FILE *out, const Terminal *terminal, const json_t *events, bool hosts, size_t most) {
+        _cleanup_(table_deinit)
+                Table table = { .columns = columns + !hosts, .n_columns = ELEMENTSOF(columns) - !hosts };
+
+        for (size_t i = 0; i < json_array_size(events) && i < most; i++)
+                event_row(&table, json_array_get(events, i), hosts);
+        return table_print(out, terminal, &table);
+}
+
+/* One that has come: a line of its own, since the width of those to come is not known. */
+static void event_line(const Terminal *terminal, const json_t *event) {
+        char when[FORMAT_MAX], after[FORMAT_MAX];
+        const char *host = field_text(event, "host"), *analysis = field_text(event, "analysis_id");
+        const char *reason = field_text(event, "reason"), *detail = field_text(event, "detail");
+        _cleanup_(freep) char *line = text_printf("%s  %s  %s  %s  ", field_when(when, event, "decided_at", "?"),
+                host ? host : "?", run_short_id(event), analysis ? analysis : "-");
+        _cleanup_(freep) char *rest = text_printf("  after %s%s%s", field_duration(after, event, "duration_sec", "?"),
+                detail ? "  " : "", detail ? detail : "");
+        _cleanup_(freep) char *safe_line = line ? text_escape(line) : NULL,
+                              *safe_rest = rest ? text_escape(rest) : NULL;
+        _cleanup_(freep) char *safe_reason = text_escape(reason ? reason : "?");
+
+        (void)fputs(safe_line ? safe_line : "", stdout);
+        tone_print(stdout, terminal, reason_tone(reason), safe_reason ? safe_reason : "");
+        (void)puts(safe_rest ? safe_rest : "");
+}
+
+/* A reader of the lines reads each by itself: one object a line. */
+static void event_show(const Options *options, const Terminal *terminal, const json_t *event) {
+        if (!options->json)
+                event_line(terminal, event);
+        else if (json_dumpf(event, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15)) == 0)
+                (void)putchar('\n');
+}
+
+/* Shows the rows that were not there the last time, the oldest first; what was there is then those. */
+static void show_new(const Options *options, const Terminal *terminal, const json_t *rows, json_t **seen) {
+        json_t *now = json_object();
+
+        for (size_t i = json_array_size(rows); i-- > 0;) {
+                const json_t *event = json_array_get(rows, i);
+                const char *id = field_text(event, "event_id");
+
+                if (!id)
+                        continue;
+                (void)json_object_set_new(now, id, json_true());
+                if (!json_object_get(*seen, id))
+                        event_show(options, terminal, event);
+        }
+        json_decref(*seen);
+        *seen = now;
+        (void)fflush(stdout);
+}
+
+/* What has come since this time; with none the last few. */
+static json_t *ask_arrived(const Source *source, const Options *options, uint64_t since_usec) {
+        _cleanup_(json_decrefp) json_t *failure = NULL;
+        _cleanup_(json_decrefp) json_t *request = request_filtered("events", options, &failure);
+        char since[CLOCK_RFC3339_MAX];
+
+        if (!request)
+                return TAKE_PTR(failure);
+        if (since_usec > 0) {
+                (void)json_object_set_new(request, "limit", json_null());
+                (void)json_object_set_new(
+                        request, "arrived_since_at", json_string(clock_format_rfc3339(since, since_usec)));
+        } else if (!options->limit)
+                (void)json_object_set_new(request, "limit", json_integer(FOLLOW_FIRST));
+        return json_object_set_new(request, "brief", json_true()) == 0 ? source_ask(source, request) : NULL;
+}
+
+/* Listening begins before the first look, so that nothing falls between the two. */
+static int follow(const Options *options, const Terminal *terminal) {
+        _cleanup_(source_deinit) Source source = SOURCE_NONE;
+        _cleanup_(json_decrefp) json_t *answer = ask_open_database(options, &source), *seen = json_object();
+        uint64_t begun = 0, since = 0, now = 0;
+
+        if (!answer)
+                answer = rows_listen(&source, 0);
+        while (answer_status(answer) == CTL_OK) {
+                json_decref(answer);
+                answer = ask_arrived(&source, options, since);
+                if (answer_status(answer) != CTL_OK || !field_time(answer, "at", &now))
+                        break;
+                show_new(options, terminal, json_object_get(answer, "rows"), &seen);
+                if (ferror(stdout))
+                        return CTL_NO_ANSWER;
+                if (begun == 0)
+                        begun = now;
+                since = MAX_OF(usec_sub(now, FOLLOW_OVERLAP_USEC), usec_sub(begun, FOLLOW_BEFORE_USEC));
+                json_decref(answer);
+                answer = rows_listen(&source, FOLLOW_WAIT_USEC);
+        }
+        return answer_report_failure(options, answer);
+}
+
 int verb_events(const Options *options, const Terminal *terminal) {
-        _cleanup_(table_deinit) Table table = TABLE_OF(columns);
         _cleanup_(json_decrefp) json_t *answer = NULL;
         _cleanup_(json_decrefp) json_t *request = request_filtered("events", options, &answer);
-        const json_t *rows, *event;
-        size_t i;
+        const json_t *rows;
 
+        if (request && options->follow)
+                return follow(options, terminal);
         if (request)
-                answer = ask(options, WHERE_RECORD, request);
+                answer = ask_anywhere(options, WHERE_RECORD, request);
         if (answer_status(answer) != CTL_OK)
                 return answer_report_failure(options, answer);
         if (options->json)
                 return rows_print_json("events", answer);
         rows = json_object_get(answer, "rows");
         if (json_array_size(rows) == 0) {
-                (void)puts("No kill is recorded. Runs that ended by themselves: scidexctl history");
+                (void)puts(options->all_hosts
+                                ? "No such kill in the database."
+                                : "No kill is recorded. Runs that ended by themselves: scidexctl history");
                 return CTL_OK;
         }
-        json_array_foreach(rows, i, event) {
-                event_row(&table, event);
-        }
-        return table_print(stdout, terminal, &table) == 0 ? CTL_OK : CTL_NO_ANSWER;
+        return events_print(stdout, terminal, rows, options->all_hosts, SIZE_MAX) == 0 ? CTL_OK : CTL_NO_ANSWER;
 }

@@ -4,7 +4,9 @@
 #include "cmd/scidexctl/field.h"
 #include <string.h>
 
+/* The first is left out where all are of one host. */
 static const Column columns[] = {
+        { "HOST" },
         { "ENDED", .rank = 3 },
         { "RUN" },
         { "ANALYSIS" },
@@ -40,10 +42,12 @@ static void detail_cell(Table *table, const json_t *run) {
                 table_text(table, TONE_PLAIN, NULL);
 }
 
-static void run_row(Table *table, const json_t *run) {
+static void run_row(Table *table, const json_t *run, bool hosts) {
         char when[FORMAT_MAX], time[FORMAT_MAX], peak[FORMAT_MAX], limit[FORMAT_MAX];
         const char *verdict = field_text(run, "verdict");
 
+        if (hosts)
+                table_text(table, TONE_PLAIN, field_text(run, "host"));
         table_text(table, TONE_PLAIN, field_when(when, run, "ended_at", field_when(when, run, "launched_at", NULL)));
         table_text(table, TONE_STRONG, run_short_id(run));
         table_text(table, TONE_PLAIN, field_text(run, "analysis_id"));
@@ -55,19 +59,22 @@ static void run_row(Table *table, const json_t *run) {
 }
 
 static int history_print(const Options *options, const Terminal *terminal, const json_t *rows) {
-        _cleanup_(table_deinit) Table table = TABLE_OF(columns);
+        bool hosts = options->all_hosts;
+        _cleanup_(table_deinit)
+                Table table = { .columns = columns + !hosts, .n_columns = ELEMENTSOF(columns) - !hosts };
         const json_t *run;
         size_t i;
 
         if (json_array_size(rows) == 0) {
-                (void)puts(options->analysis || options->verdict || options->since
+                (void)puts(hosts ? "No such run in the database. A run stands in it when it has ended."
+                                : options->analysis || options->verdict || options->since
                                 ? "No such run in the record. All runs: scidexctl history"
                                 : "No run has ended yet. To run something:\n\n"
                                   "  scidex-run --analysis-id my-analysis -- COMMAND\n");
                 return 0;
         }
         json_array_foreach(rows, i, run) {
-                run_row(&table, run);
+                run_row(&table, run, hosts);
         }
         return table_print(stdout, terminal, &table);
 }
@@ -77,7 +84,7 @@ int verb_history(const Options *options, const Terminal *terminal) {
         _cleanup_(json_decrefp) json_t *request = request_filtered("history", options, &answer);
 
         if (request)
-                answer = ask(options, WHERE_RECORD, request);
+                answer = ask_anywhere(options, WHERE_RECORD, request);
         if (answer_status(answer) != CTL_OK)
                 return answer_report_failure(options, answer);
         if (options->json)

@@ -9,7 +9,9 @@
 #include <locale.h>
 
 const Verb verbs[] = {
-        { "list", "", "Runs that are alive now", 0, 0, OPTION_ALL, verb_list },
+        { "list", "", "Runs that are alive now", 0, 0, OPTION_ALL | OPTION_HOSTS, verb_list },
+        { "top", "", "What runs, again and again: hosts, runs that use most of their limits, the last kills", 0, 0,
+                OPTION_HOSTS, verb_top },
         { "show", "RUN", "All that is known of one run", 1, 1, 0, verb_show },
         { "why", "RUN", "Why a run ended, on what evidence, and what to do", 1, 1, 0, verb_why },
         { "kill", "RUN...", "End runs: TERM, grace, then KILL to the whole group", 1, SIZE_MAX, 0, verb_kill },
@@ -18,9 +20,11 @@ const Verb verbs[] = {
                 OPTION_LIMITS | OPTION_ANALYSIS_ID | OPTION_LABEL, verb_register },
         { "unregister", "RUN", "Let go of what was registered; nothing is ended", 1, 1, 0, verb_unregister },
         { "events", "", "Kills, newest first", 0, 0,
-                OPTION_LIMIT | OPTION_ANALYSIS | OPTION_REASON | OPTION_RUN | OPTION_SINCE, verb_events },
+                OPTION_LIMIT | OPTION_ANALYSIS | OPTION_REASON | OPTION_RUN | OPTION_SINCE | OPTION_HOSTS |
+                        OPTION_FOLLOW,
+                verb_events },
         { "history", "", "Runs that have ended, newest first", 0, 0,
-                OPTION_LIMIT | OPTION_ANALYSIS | OPTION_VERDICT | OPTION_SINCE, verb_history },
+                OPTION_LIMIT | OPTION_ANALYSIS | OPTION_VERDICT | OPTION_SINCE | OPTION_HOSTS, verb_history },
         { "doctor", "", "What this machine can enforce, and what to do about the rest", 0, 0, 0, verb_doctor },
         { NULL },
 };

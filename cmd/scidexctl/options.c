@@ -37,6 +37,10 @@ static const OptionEntry entries[] = {
         { "--grace", "TIME", OPTION_GRACE, offsetof(Options, grace), "between TERM and KILL" },
         { "--analysis-id", "ID", OPTION_ANALYSIS_ID, offsetof(Options, analysis_id), "the analysis that it is" },
         { "--label", "KEY=VALUE", OPTION_LABEL, 0, "noted in the record; may be given more than once" },
+        { "--all-hosts", NULL, OPTION_ALL_HOSTS, offsetof(Options, all_hosts), "of all hosts: ask the database" },
+        { "--host", "HOST", OPTION_ALL_HOSTS, offsetof(Options, host), "with --all-hosts: of this one only" },
+        { "--follow", NULL, OPTION_FOLLOW, offsetof(Options, follow), "with --all-hosts: go on with what comes" },
+        { "--postgres", "CONNINFO", OPTION_POSTGRES, offsetof(Options, postgres), "the database; no password here" },
         { "--since", "TIME", OPTION_SINCE, offsetof(Options, since), "as a time ago (2h) or 2026-11-21T07:19:42Z" },
 };
 
@@ -173,6 +177,17 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
                 return refuse(ret_error,
                         answer_failed("usage", NULL, "'%s' takes no '%s': scidexctl %s%s%s", verb->name,
                                 options->arguments[verb->most], verb->name, *verb->usage ? " " : "", verb->usage));
+        if (options->all_hosts && options->socket)
+                return refuse(ret_error,
+                        answer_failed("usage", "leave out one of them",
+                                "--all-hosts asks the database, --socket a supervisor of this host"));
+        if ((verb->options & OPTION_ALL_HOSTS) && !options->all_hosts &&
+                (options->host || options->follow || options->postgres))
+                return refuse(ret_error,
+                        answer_failed("usage", "without it this host's own record is asked", "%s goes with --all-hosts",
+                                options->host             ? "--host"
+                                        : options->follow ? "--follow"
+                                                          : "--postgres"));
         if (options->verdict && (verb->options & OPTION_VERDICT))
                 return known_word_check("--verdict", options->verdict, known_verdicts, ret_error);
         if (options->verdict)

@@ -1,5 +1,6 @@
 /*
- * A connection for one question: a socket, or a recorder started to read the record on disk.
+ * A connection for one question: a socket, a recorder started to read the record on disk, or scidex-db started to ask
+ * the database (so that scidexctl itself loads no libpq).
  *
  * Called by ask.c and doctor.  The hard thing is a record without a supervisor: a private one exits when its last run
  * has been gone for 10 s, and `why` is asked after that.  So the recorder program is started on a socketpair, with
@@ -23,52 +24,92 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define ANSWER_USEC   (UINT64_C(15) * USEC_PER_SEC) /* a supervisor answers in ms; a record may lie on a slow disk */
-#define RECORDER_FD   3
-#define RECORDER_MSEC 2000 /* to end after its client has gone */
+#define RECORDER_FD       3
+#define POSTGRES_VARIABLE "SCIDEX_STORAGE_POSTGRES"
+#define RECORDER_MSEC     2000 /* to end after its client has gone */
 
 int source_connect(const char *path, Source *ret) {
         *ret = SOURCE_NONE;
         return client_connect(path, &ret->fd);
 }
 
-static int recorder_spawn(const char *program, const char *directory, int fd, pid_t *ret_pid) {
-        char *const argv[] = { (char *)"scidex-recorder", (char *)"--read", (char *)"--directory", (char *)directory,
-                (char *)"--fd", (char *)"3", NULL };
+static int program_spawn(const char *program, char *const *argv, char *const *environment, int fd, pid_t *ret_pid) {
         posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attributes;
+        sigset_t none;
         int r;
 
         r = posix_spawn_file_actions_init(&actions);
         if (r != 0)
                 return -r;
+        (void)sigemptyset(&none); /* `top` blocks the signals of the terminal, which are to end this one */
+        (void)posix_spawnattr_init(&attributes);
+        (void)posix_spawnattr_setsigmask(&attributes, &none);
+        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
         r = posix_spawn_file_actions_adddup2(&actions, fd, RECORDER_FD);
         if (r == 0)
-                r = posix_spawn(ret_pid, program, &actions, NULL, argv, environ);
+                r = posix_spawn(ret_pid, program, &actions, &attributes, argv, environment);
         (void)posix_spawn_file_actions_destroy(&actions);
+        (void)posix_spawnattr_destroy(&attributes);
         return -r;
 }
 
-int source_read_directory(const char *directory, Source *ret) {
+/* Starts a program of ours that answers on its fd 3. */
+static int source_start(const char *name, char *const *argv, char *const *environment, Source *ret) {
         _cleanup_(close_fdp) int ours = -EBADF, theirs = -EBADF;
         _cleanup_(freep) char *program = NULL;
-        struct stat info;
         int fds[2], r;
         pid_t pid = 0;
 
-        if (stat(directory, &info) < 0)
-                return -errno;
-        r = sibling_find("scidex-recorder", &program);
+        r = sibling_find(name, &program);
         if (r < 0)
                 return r;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
                 return -errno;
         ours = fds[0];
         theirs = fds[1];
-        r = recorder_spawn(program, directory, theirs, &pid);
+        r = program_spawn(program, argv, environment, theirs, &pid);
         if (r < 0)
                 return r;
-        *ret = (Source){ .fd = TAKE_FD(ours), .recorder = pid, .recorder_pidfd = pidfd_open_pid(pid) };
+        *ret = SOURCE_NONE;
+        ret->fd = TAKE_FD(ours);
+        ret->recorder = pid;
+        ret->recorder_pidfd = pidfd_open_pid(pid);
         return 0;
+}
+
+int source_read_directory(const char *directory, Source *ret) {
+        char *const argv[] = { (char *)"scidex-recorder", (char *)"--read", (char *)"--directory", (char *)directory,
+                (char *)"--fd", (char *)"3", NULL };
+        struct stat info;
+
+        if (stat(directory, &info) < 0)
+                return -errno;
+        return source_start("scidex-recorder", argv, environ, ret);
+}
+
+/* A connection string may hold a password: it goes into the environment, since argv can be read by everybody. */
+int source_database(const char *conninfo, Source *ret) {
+        char *const argv[] = { (char *)"scidex-db", (char *)"--fd", (char *)"3", NULL };
+        _cleanup_(freep) char *variable = text_printf(POSTGRES_VARIABLE "=%s", conninfo);
+        _cleanup_(freep) char **environment = NULL;
+        size_t n = 0;
+        int r;
+
+        while (environ[n])
+                n++;
+        environment = calloc(n + 2, sizeof(char *));
+        if (!variable || !environment)
+                return -ENOMEM;
+        environment[0] = variable;
+        n = 1;
+        for (char **one = environ; *one; one++)
+                if (strncmp(*one, POSTGRES_VARIABLE "=", strlen(POSTGRES_VARIABLE "=")) != 0)
+                        environment[n++] = *one;
+        r = source_start("scidex-db", argv, environment, ret);
+        if (r == 0)
+                ret->answer_msec = SOURCE_DATABASE_MSEC;
+        return r;
 }
 
 void source_deinit(Source *source) {
@@ -85,7 +126,7 @@ void source_deinit(Source *source) {
         source->recorder = 0;
 }
 
-static json_t *answer_from_result(int r) {
+static json_t *answer_from_result(const Source *source, int r) {
         if (r == MESSAGE_E_CLOSED)
                 return answer_failed("closed", "scidexctl doctor looks for the cause",
                         "the connection was closed without an answer");
@@ -94,21 +135,24 @@ static json_t *answer_from_result(int r) {
                         "the answer was no valid packet");
         if (r == -ETIMEDOUT)
                 return answer_failed("timeout", "is its disk or the machine stuck?", "no answer within %d s",
-                        (int)(ANSWER_USEC / USEC_PER_SEC));
+                        source->answer_msec / 1000);
         return answer_failed("failed", NULL, "asking failed: %s", strerror(-r));
 }
 
 /* Blocks for the next packet of a list. 0, MESSAGE_E_*, -errno, -ETIMEDOUT. */
-static int packet_next(int fd, Message *ret) {
-        struct pollfd ready = { .fd = fd, .events = POLLIN };
+static int packet_next(const Source *source, Message *ret) {
+        struct pollfd ready[] = { { .fd = source->fd, .events = POLLIN },
+                { .fd = source->interrupt_fd, .events = POLLIN } };
         int r;
 
         do
-                r = poll(&ready, 1, (int)(ANSWER_USEC / USEC_PER_MSEC));
+                r = poll(ready, ELEMENTSOF(ready), source->answer_msec);
         while (r < 0 && errno == EINTR);
         if (r <= 0)
                 return r < 0 ? -errno : -ETIMEDOUT;
-        return message_receive(fd, ret);
+        if (ready[1].revents)
+                return -EINTR;
+        return message_receive(source->fd, ret);
 }
 
 json_t *source_ask(const Source *source, const json_t *request) {
@@ -117,16 +161,18 @@ json_t *source_ask(const Source *source, const json_t *request) {
         json_t *row;
         int r;
 
-        r = client_ask(source->fd, request, ANSWER_USEC, &message);
+        r = message_send(source->fd, request, NULL, 0);
+        if (r == 0)
+                r = packet_next(source, &message);
         while (r == 0 && (row = json_object_get(message.body, "row"))) {
                 if (json_array_append(rows, row) < 0)
                         return NULL;
                 message_deinit(&message);
                 message = MESSAGE_NONE;
-                r = packet_next(source->fd, &message);
+                r = packet_next(source, &message);
         }
         if (r != 0)
-                return answer_from_result(r);
+                return answer_from_result(source, r);
         if (json_is_true(json_object_get(message.body, "end")) && json_object_set(message.body, "rows", rows) < 0)
                 return NULL;
         return TAKE_PTR(message.body);
