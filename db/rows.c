@@ -72,15 +72,23 @@ static const char *text_member(const json_t *object, const char *key) {
 }
 
 static int store_process(sqlite3 *db, const RowContext *context, const json_t *run) {
+        const char *run_id = text_member(run, "run_id");
         /* It lives after all: its supervisor was away when it was counted as lost. */
-        int rc = execute(db, "DELETE FROM watchdog_runs WHERE run_id=? AND verdict='lost'", text_member(run, "run_id"),
-                NULL, NULL);
+        int rc = execute(db, "DELETE FROM watchdog_runs WHERE run_id=? AND verdict='lost'", run_id, NULL, NULL);
 
-        return rc == SQLITE_OK ? insert(db, RECORD_RUN, "watchdog_processes", context, run) : rc;
+        if (rc == SQLITE_OK && sqlite3_changes(db) > 0)
+                rc = outbox_put(db, context, "run", run_id);
+        if (rc == SQLITE_OK)
+                rc = insert(db, RECORD_RUN, "watchdog_processes", context, run);
+        return rc == SQLITE_OK ? outbox_put(db, context, "process", run_id) : rc;
 }
 
-static int delete_process(sqlite3 *db, const char *run_id) {
-        return execute(db, "DELETE FROM watchdog_processes WHERE run_id=?", run_id, NULL, NULL);
+static int delete_process(sqlite3 *db, const RowContext *context, const char *run_id) {
+        int rc = execute(db, "DELETE FROM watchdog_processes WHERE run_id=?", run_id, NULL, NULL);
+
+        if (rc != SQLITE_OK || sqlite3_changes(db) == 0)
+                return rc;
+        return outbox_put(db, context, "process", run_id);
 }
 
 static int store_run(sqlite3 *db, const RowContext *context, const json_t *run) {
@@ -88,7 +96,7 @@ static int store_run(sqlite3 *db, const RowContext *context, const json_t *run) 
         int rc = insert(db, RECORD_RUN, "watchdog_runs", context, run);
 
         if (rc == SQLITE_OK)
-                rc = delete_process(db, run_id);
+                rc = delete_process(db, context, run_id);
         return rc == SQLITE_OK ? outbox_put(db, context, "run", run_id) : rc;
 }
 
@@ -163,7 +171,7 @@ static int close_process(sqlite3 *db, const RowContext *context, json_t *run, co
         int rc = look_up(db, "SELECT 1 FROM watchdog_runs WHERE run_id=?", run_id, NULL);
 
         if (rc == SQLITE_ROW)
-                return delete_process(db, run_id);
+                return delete_process(db, context, run_id);
         if (rc != SQLITE_DONE)
                 return rc;
         if (json_object_set_new(run, "state", json_string("ended")) < 0 ||

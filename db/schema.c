@@ -50,6 +50,10 @@ static const char *const steps[SCHEMA_VERSION] = {
         "CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,"
         " created_at TEXT NOT NULL, UNIQUE (kind,key)) STRICT;"
         "INSERT INTO meta VALUES ('made_by','scidex " SCIDEX_VERSION "');",
+        /* The row is kept whole: the history may forget it before somebody has mended what it was refused for. */
+        "CREATE TABLE dead_letters (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,"
+        " created_at TEXT NOT NULL, failed_at TEXT NOT NULL, sqlstate TEXT, message TEXT, row TEXT,"
+        " UNIQUE (kind,key)) STRICT;",
 };
 
 static int read_int(sqlite3 *db, const char *sql, int *ret) {

@@ -3,7 +3,7 @@
 
 #include <sqlite3.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* When a row happened, for order, `since` and retention. The indexes are on exactly these expressions. */
 #define RUN_AT   "coalesce(ended_at,launched_at,stored_at)"

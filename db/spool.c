@@ -20,6 +20,8 @@
 /* https://www.sqlite.org/fileformat.html, "File format version numbers" */
 #define HEADER_READ_VERSION 19
 #define HEADER_IS_WAL       2
+/* https://www.sqlite.org/pragma.html#pragma_synchronous */
+#define SYNCHRONOUS_FULL 2
 
 struct Spool {
         char *directory, *path, *host, *boot_id; /* owned */
@@ -33,7 +35,7 @@ struct Spool {
         bool oversize;
         bool stuck;      /* above its size, but everything waits in the outbox */
         Trouble trouble; /* owned; state and words for it */
-        uint64_t changes;
+        uint64_t changes, generation;
 };
 
 static void spool_set_trouble(Spool *spool, Trouble trouble) {
@@ -87,6 +89,7 @@ static int spool_open_writer(Spool *spool) {
                 if (r < 0)
                         return r;
                 spool->writable = r == 0;
+                spool->generation++;
                 spool_set_trouble(spool, trouble);
                 if (!corrupt)
                         break;
@@ -202,6 +205,52 @@ int spool_store(Spool *spool, SpoolRow *rows, size_t n_rows) {
         return SPOOL_E_AWAY;
 }
 
+static bool syncs_log(sqlite3 *db) {
+        sqlite3_stmt *statement = NULL;
+        bool full = sqlite3_prepare_v2(db, "PRAGMA synchronous", -1, &statement, NULL) == SQLITE_OK &&
+                sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int(statement, 0) == SYNCHRONOUS_FULL;
+
+        (void)sqlite3_finalize(statement);
+        return full;
+}
+
+/* A log is only synced when it is carried over then; a rollback journal keeps its syncs, it needs them to be whole. */
+static int spool_transact_change(Spool *spool, int (*change)(sqlite3 *, void *), void *userdata, bool durable) {
+        bool relaxed = !durable && syncs_log(spool->db);
+        int rc;
+
+        if (relaxed)
+                (void)sqlite3_exec(spool->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+        rc = sqlite3_exec(spool->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+                rc = change(spool->db, userdata);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_exec(spool->db, "COMMIT", NULL, NULL, NULL);
+        if (rc != SQLITE_OK && !sqlite3_get_autocommit(spool->db))
+                (void)sqlite3_exec(spool->db, "ROLLBACK", NULL, NULL, NULL);
+        if (relaxed)
+                (void)sqlite3_exec(spool->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
+        return rc;
+}
+
+int spool_change(Spool *spool, int (*change)(sqlite3 *db, void *userdata), void *userdata, bool durable) {
+        int rc;
+
+        if (spool_ready(spool) != 0)
+                return SPOOL_E_AWAY;
+        rc = spool_transact_change(spool, change, userdata, durable);
+        if (rc == SQLITE_OK) {
+                spool_worked(spool);
+                return 0;
+        }
+        spool_failed(spool, rc);
+        return SPOOL_E_AWAY;
+}
+
+uint64_t spool_generation(const Spool *spool) {
+        return spool->generation;
+}
+
 int spool_retain(Spool *spool, uint64_t realtime_usec, bool *ret_more) {
         uint64_t bytes = 0, used = 0;
         int rc;
@@ -307,11 +356,11 @@ static json_int_t bytes_on_disk(const Spool *spool) {
 json_t *spool_storage(Spool *spool) {
         const Trouble *trouble = &spool->trouble;
 
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "state",
-                storage_state_to_string(trouble->state), "detail", json_from_text(trouble->detail), "hint",
-                json_from_text(trouble->hint), "path", json_from_text(spool->path), "runs",
-                count_of(spool->db, "SELECT count(*) FROM watchdog_runs"), "events",
-                count_of(spool->db, "SELECT count(*) FROM watchdog_events"), "outbox",
+        return json_pack("{s:s, s:s, s:n, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "kind",
+                spool->outbox ? "postgres" : "sqlite", "postgres", "state", storage_state_to_string(trouble->state),
+                "detail", json_from_text(trouble->detail), "hint", json_from_text(trouble->hint), "path",
+                json_from_text(spool->path), "runs", count_of(spool->db, "SELECT count(*) FROM watchdog_runs"),
+                "events", count_of(spool->db, "SELECT count(*) FROM watchdog_events"), "outbox",
                 count_of(spool->db, "SELECT count(*) FROM outbox"), "bytes", bytes_on_disk(spool), "set_aside",
                 database_list_aside(spool->directory), "journal_mode", journal_mode_of(spool->db));
 }

@@ -79,7 +79,7 @@ const char *spool_detail(const Spool *spool); /* "" if there is nothing to say *
 const char *spool_hint(const Spool *spool);   /* may be NULL */
 /* Grows with every change of state, detail or set of files put aside. */
 uint64_t spool_changes(const Spool *spool);
-/* The `storage` object of docs/protocol.md. NULL on OOM. */
+/* The `storage` object of docs/protocol.md; its `postgres` is null, for the recorder to replace. NULL on OOM. */
 json_t *spool_storage(Spool *spool);
 
 /*
@@ -87,5 +87,12 @@ json_t *spool_storage(Spool *spool);
  * SPOOL_E_AWAY.
  */
 int spool_reader(Spool *spool, sqlite3 **ret);
+/*
+ * For db/outbox.c: one transaction of the caller's statements, which return SQLite's result codes. Not durable: it may
+ * be undone by a power failure, and costs no sync. 0, or SPOOL_E_AWAY and nothing is changed.
+ */
+int spool_change(Spool *spool, int (*change)(sqlite3 *db, void *userdata), void *userdata, bool durable);
+/* Another number whenever the file was opened anew, and so may be another one. */
+uint64_t spool_generation(const Spool *spool);
 /* For db/queries.c: a read failed with this result code. Corruption is dealt with as in spool_store(). */
 void spool_read_failed(Spool *spool, int rc);

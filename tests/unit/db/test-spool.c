@@ -299,7 +299,7 @@ static void a_newer_schema_is_left_alone(void **state) {
         assert_non_null(spool_hint(spool));
         assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), SPOOL_E_AWAY);
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events"), 0);
-        run_sql(&scratch, "PRAGMA user_version=1");
+        run_sql(&scratch, "PRAGMA user_version=2");
         assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), 0);
         assert_int_equal(spool_state(spool), STORAGE_OK);
 }
