@@ -622,12 +622,12 @@ class World:
         with self.client() as client:
             return client.call("kill", run=run)["runs"]
 
-    def start_daemon(self, *arguments, env=None):
-        """A supervisor that does not end by itself when it is idle (--daemon), ready for connections."""
+    def start_daemon(self, *arguments, env=None, prefix=()):
+        """A supervisor that does not end by itself when it is idle (--daemon), ready for connections. PREFIX: a program that executes it."""
         errors = open(os.path.join(self.directory, "daemon.log"), "ab")
         with errors:
             process = subprocess.Popen(
-                [self.program("scidex-supervisor"), "--daemon", *arguments],
+                [*prefix, self.program("scidex-supervisor"), "--daemon", *arguments],
                 env=self.environment(**(env or {})),
                 stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip

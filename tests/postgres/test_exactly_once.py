@@ -1,0 +1,251 @@
+"""Every kill is in the database once, whatever fails: real runs of a real supervisor, and a server to which everything happens.
+
+How many kills: SCIDEX_TEST_EVENTS, by default as many as fit into ./check.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from postgrestest import DATABASE, WAIT, PostgresTest, Server, migrate  # noqa: E402
+from scidextest import deadline, eventually, is_alive, needs, process_comm, write_text  # noqa: E402
+
+EVENTS = int(os.environ.get("SCIDEX_TEST_EVENTS", "4000"))
+WORKERS = 12
+
+# One launch after the other, the status of each a line.
+WORKER = """
+launcher=$1 number=$2 analysis=$3
+while [ "$number" -gt 0 ]; do
+        "$launcher" --quiet --analysis-id "$analysis" --timeout 20ms --grace 5s -- sleep 1000
+        echo $?
+        number=$((number - 1))
+done
+"""
+
+
+class Often(threading.Thread):
+    """ACTION again and again, until the end of the `with`; what it raised is raised there."""
+
+    def __init__(self, action, every):
+        super().__init__(daemon=True)
+        self.action, self.every = action, every
+        self.over = threading.Event()
+        self.times = 0
+        self.error = None
+
+    def run(self):
+        try:
+            while not self.over.wait(self.every):
+                self.times += bool(self.action())
+        except Exception as error:  # noqa: BLE001  it is raised in __exit__
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *ignored):
+        self.over.set()
+        self.join()
+        if self.error and kind is None:
+            raise self.error
+
+
+class ExactlyOnce(PostgresTest):
+    """Phases: in each one thing fails while its share of the runs is killed; nothing is waited for in between."""
+
+    MIGRATED = False
+
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(20261121)
+        self.statuses = []
+
+    # Runs that are killed
+
+    def produce(self, number):
+        """Waits for NUMBER launches, each killed at its time limit."""
+        script = os.path.join(self.world.directory, "worker.sh")
+        write_text(script, WORKER)
+        shares = [number // WORKERS + (index < number % WORKERS) for index in range(WORKERS)]
+        workers = [
+            subprocess.Popen(
+                ["sh", script, self.world.program("scidex-run"), str(share), f"SDA-{index}"], env=self.world.environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for index, share in enumerate(shares)
+        ]  # fmt: skip
+        try:
+            for worker in workers:
+                output = worker.communicate(timeout=deadline(200))[0]
+                self.statuses += output.split("\n")[:-1]
+        finally:
+            for worker in workers:
+                if worker.poll() is None:
+                    worker.kill()
+                worker.stdout.close()
+                worker.wait()
+
+    # What happens meanwhile
+
+    def kill_supervisor(self):
+        pid = self.world.supervisor_pid()
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid), 10, "the killed supervisor is gone")
+        return True
+
+    def kill_recorder(self):
+        with contextlib.suppress(OSError, StopIteration):
+            pid = self.world.recorder_pid()
+            if pid is not None and is_alive(pid) and process_comm(pid) == "scidex-recorder":
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
+    def healthy(self, number):
+        self.produce(number)
+        self.world.wait_state("ok")
+
+    def server_stopped(self, number):
+        self.server.stop("fast")
+        self.produce(number)
+        self.world.wait_state("away")
+        self.assert_local_answers()
+        self.server.start()
+
+    def server_restarted_immediately(self, number):
+        with Often(lambda: self.server.restart("immediate") or True, 0.5) as often:
+            self.produce(number)
+            eventually(lambda: often.times >= 2, WAIT)
+
+    def server_read_only(self, number):
+        self.world.wait_state("ok")
+        self.server.set_read_only(True)
+        self.produce(number)
+        self.world.wait_state("read-only")
+        self.assert_local_answers()
+        self.server.set_read_only(False)
+
+    def server_full(self, number):
+        self.world.wait_state("ok")
+        fill = self.server.fill(self.small)
+        self.produce(number)
+        self.world.wait_state("full")
+        self.assert_local_answers()
+        os.unlink(fill)
+
+    def connections_cut(self, number):
+        before = self.through.cuts
+        self.through.set("cut", most_bytes=120_000)
+        self.produce(number)
+        eventually(lambda: self.through.cuts - before >= 5, WAIT, "connections are cut")
+        self.through.set("pass")
+
+    def sessions_ended(self, number):
+        with Often(self.server.end_sessions, 0.3) as often:
+            self.produce(number)
+            eventually(lambda: often.times >= 2, WAIT, "sessions are ended")
+
+    def supervisor_killed(self, number):
+        with Often(self.kill_supervisor, 0.4) as often:
+            self.produce(number)
+        self.assertGreater(often.times, 0)
+
+    def recorder_killed(self, number):
+        with Often(self.kill_recorder, 0.2) as often:
+            self.produce(number)
+        self.assertGreater(often.times, 0)
+
+    def all_at_once(self, number):
+        self.through.set("cut", most_bytes=400_000)
+        with Often(self.kill_supervisor, 0.7), Often(self.kill_recorder, 0.45), Often(self.server.end_sessions, 0.6):
+            self.produce(number)
+        self.through.set("pass")
+
+    # What must be so
+
+    def assert_local_answers(self):
+        """From the history of this host, while there is no database."""
+        event = self.world.events(limit=1)[0]
+        self.assertEqual(self.world.why(event["run_id"])["run"]["verdict"], "timeout")
+        self.assertEqual(len(self.world.history(limit=20)), 20)
+        self.assertIn("postgres", self.world.status()["storage"])
+
+    def assert_once(self):
+        events = self.world.sql("SELECT event_id FROM watchdog_events")
+        produced = self.statuses.count("124")
+        self.assertEqual(produced, len(self.statuses), f"not all were killed at their limit: {sorted(set(self.statuses))}")
+        self.assertEqual(self.count("watchdog_events"), produced)
+        self.assertEqual(self.server.number("SELECT count(DISTINCT event_id) FROM watchdog_events"), produced)
+        self.assertEqual({row[0] for row in self.server.rows("SELECT event_id FROM watchdog_events")}, {event[0] for event in events})
+        self.assertEqual(
+            self.server.rows("SELECT run_id FROM watchdog_events GROUP BY run_id HAVING min(seq) <> 1 OR max(seq) <> count(*)"), [], "a gap in seq"
+        )
+        self.assertEqual(self.count("watchdog_runs"), produced)
+        self.assertEqual(self.count("watchdog_runs", "verdict <> 'timeout'"), 0)
+        self.assertEqual(self.count("watchdog_processes"), 0)
+        self.assertEqual(self.world.sql("SELECT count(*) FROM outbox")[0][0], 0)
+        self.assertEqual(self.world.sql("SELECT count(*) FROM dead_letters")[0][0], 0)
+
+    @needs("root")
+    def test_whatever_fails_each_kill_is_there_once(self):
+        self.small = self.server.small_tablespace("512m")
+        self.addCleanup(self.server.drop_database)
+        self.server.drop_database()
+        self.server.create_database(DATABASE, "TABLESPACE small")
+        self.migrate()
+        self.through = self.proxy(seed=self.random.randrange(1 << 32))
+        self.new_world(self.server.conninfo(directory=self.through.directory))
+        phases = [
+            self.healthy, self.server_stopped, self.server_restarted_immediately, self.connections_cut, self.sessions_ended,
+            self.server_read_only, self.supervisor_killed, self.server_full, self.recorder_killed, self.all_at_once,
+        ]  # fmt: skip
+        for phase in phases:
+            try:
+                phase(EVENTS // len(phases))
+            except (AssertionError, OSError) as error:
+                raise AssertionError(f"{phase.__name__}: {error}") from error
+        self.world.wait_shipped(120)
+        self.assert_local_answers()
+        self.assert_once()
+
+
+class Restored(PostgresTest):
+    def test_shipping_goes_on_without_a_duplicate_after_dump_and_restore(self):
+        feeder = self.feeder()
+        first = [feeder.event() for _ in range(200)]
+        feeder.wait_shipped()
+        dumped = self.server.dump()
+        # What came after the dump is lost with the old server, unless it had not been shipped.
+        self.server.stop("immediate")
+        second = [feeder.event() for _ in range(200)]
+        feeder.settle()
+        new = Server()
+        self.addCleanup(new.remove)
+        new.start()
+        new.create_database()
+        new.psql("CREATE ROLE scidex_writer; CREATE ROLE scidex_reader", database="postgres")
+        new.psql(dumped)
+        feeder.stop()
+        # As if no acknowledgement of them had come: the new server has them, the recorder can't know it.
+        feeder.sql("INSERT INTO outbox (kind, key, created_at) SELECT 'event', event_id, decided_at FROM watchdog_events")
+        feeder.conninfo = new.conninfo()
+        feeder.start()
+        feeder.wait_shipped()
+        third = [feeder.event() for _ in range(50)]
+        feeder.settle()
+        feeder.wait_shipped()
+        expected = {event["event_id"] for event in first + second + third}
+        found = [row[0] for row in new.rows("SELECT event_id FROM watchdog_events")]
+        self.assertEqual(len(found), len(expected))
+        self.assertEqual(set(found), expected)
+        done = migrate(new.conninfo())
+        self.assertEqual(done.returncode, 0, done.stderr)
