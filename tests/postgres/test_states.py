@@ -3,9 +3,7 @@
 Latency is compared, never asserted in seconds: each world with a broken database takes turns with one that has none.
 """
 
-import contextlib
 import os
-import signal
 import socket
 import statistics
 import sys
@@ -14,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from postgrestest import WAIT, PostgresTest, Server  # noqa: E402
-from scidextest import World, ScidexTest, eventually, needs, process_state, skip, wait_readable  # noqa: E402
+from scidextest import BUILD, ScidexTest, World, eventually, needs, skip, wait_readable, write_text  # noqa: E402
 
 LIMIT = 0.05
 KILLED = ("--timeout", "50ms", "--grace", "5s", "--", "sleep", "1000")
@@ -206,19 +204,19 @@ class States(PostgresTest):
         self.assert_arrives(world, run_ids)
 
     def test_the_disk_of_the_record_hangs(self):
-        """A recorder that is stopped is one that waits for its disk."""
         self.migrate()
-        world = self.begin()
+        world = self.new_world()
+        hung = os.path.join(world.directory, "hung")
+        world.start_daemon(env={"LD_PRELOAD": os.path.join(BUILD, "tests", "postgres", "hang.so"), "SCIDEX_TEST_HANG": hung})
         world.wait_state("ok")
-        recorder = world.recorder_pid()
-        os.kill(recorder, signal.SIGSTOP)
-        try:
-            eventually(lambda: process_state(recorder) == "T", 10)
-            run_ids = self.assert_kills_as_without(world)
-            self.assertGreaterEqual(world.status()["unrecorded"], len(run_ids))
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(recorder, signal.SIGCONT)
+        write_text(hung, "")
+        run_ids = self.assert_kills_as_without(world)
+        self.assertGreaterEqual(world.status()["unrecorded"], len(run_ids))
+        self.assertEqual(self.count("watchdog_events"), 0)
+        # The recorder can't answer, and that is said.
+        check = next(check for check in world.ctl_json("doctor")["checks"] if check["name"] == "record")
+        self.assertNotEqual(check["status"], "ok", check)
+        os.unlink(hung)
         eventually(lambda: world.status()["unrecorded"] == 0, WAIT, "the record is written")
         self.assert_arrives(world, run_ids)
 

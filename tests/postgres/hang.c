@@ -1,0 +1,31 @@
+/*
+ * A disk that hangs: fsync() and fdatasync() do not return while the file $SCIDEX_TEST_HANG exists.
+ *
+ * Preloaded by tests/postgres into the recorder. The hard thing is that a disk gives no sign when it is back: so this
+ * looks every 10 ms, as the test that makes and removes the file.
+ */
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+__attribute__((visibility("default"))) int fsync(int fd);
+__attribute__((visibility("default"))) int fdatasync(int fd);
+
+static void hang(void) {
+        const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+        const char *path = getenv("SCIDEX_TEST_HANG");
+
+        while (path && access(path, F_OK) == 0)
+                (void)nanosleep(&pause, NULL);
+}
+
+int fsync(int fd) {
+        hang();
+        return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd) {
+        hang();
+        return (int)syscall(SYS_fdatasync, fd);
+}
