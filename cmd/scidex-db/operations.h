@@ -5,3 +5,10 @@
 
 /* status.c */
 int operation_status(Session *session, const json_t *request);
+/* read.c */
+int operation_list(Session *session, const json_t *request);
+int operation_hosts(Session *session, const json_t *request);
+int operation_history(Session *session, const json_t *request);
+int operation_events(Session *session, const json_t *request);
+/* listen.c */
+int operation_listen(Session *session, const json_t *request);

@@ -15,6 +15,11 @@ static const struct {
         SessionOperation operation;
 } operations[] = {
         { "status", operation_status },
+        { "list", operation_list },
+        { "hosts", operation_hosts },
+        { "history", operation_history },
+        { "events", operation_events },
+        { "listen", operation_listen },
 };
 
 static int answer(Session *session, const json_t *request) {
