@@ -11,11 +11,13 @@
 #include "cmd/scidexctl/field.h"
 #include "cmd/scidexctl/rows.h"
 #include "control/message.h"
+#include <poll.h>
 #include <string.h>
 
 #define FOLLOW_FIRST        10 /* rows shown before those that come */
 #define FOLLOW_OVERLAP_USEC (60 * USEC_PER_SEC)
 #define FOLLOW_BEFORE_USEC  (2 * USEC_PER_SEC) /* of the beginning, what was older then is not new */
+#define FOLLOW_AGAIN_MSEC   5000
 #define FOLLOW_WAIT_USEC    (5 * USEC_PER_SEC) /* a notification may be lost with its connection */
 
 /* The first is left out where all are of one host. */
@@ -140,29 +142,81 @@ static json_t *ask_arrived(const Source *source, const Options *options, uint64_
         return json_object_set_new(request, "brief", json_true()) == 0 ? source_ask(source, request) : NULL;
 }
 
-/* Listening begins before the first look, so that nothing falls between the two. */
-static int follow(const Options *options, const Terminal *terminal) {
-        _cleanup_(source_deinit) Source source = SOURCE_NONE;
-        _cleanup_(json_decrefp) json_t *answer = ask_open_database(options, &source), *seen = json_object();
-        uint64_t begun = 0, since = 0, now = 0;
+typedef struct Following {
+        Source source;
+        bool is_open;
+        json_t *seen;          /* owned; ids of the rows of the last answer */
+        uint64_t begun, since; /* by the server's clock; 0 before the first answer */
+} Following;
 
-        if (!answer)
-                answer = rows_listen(&source, 0);
-        while (answer_status(answer) == CTL_OK) {
-                json_decref(answer);
-                answer = ask_arrived(&source, options, since);
-                if (answer_status(answer) != CTL_OK || !field_time(answer, "at", &now))
-                        break;
-                show_new(options, terminal, json_object_get(answer, "rows"), &seen);
+static void following_deinit(Following *f) {
+        if (f->is_open)
+                source_deinit(&f->source);
+        json_decref(f->seen);
+}
+
+/* Listening begins before the first look, so that nothing falls between the two. NULL, or a failed answer. */
+static json_t *follow_open(const Options *options, Following *f) {
+        json_t *answer;
+
+        if (f->is_open)
+                return NULL;
+        answer = ask_open_database(options, &f->source);
+        if (answer)
+                return answer;
+        f->is_open = true;
+        answer = rows_listen(&f->source, 0);
+        if (answer_status(answer) != CTL_OK)
+                return answer ? answer : answer_failed("failed", NULL, "out of memory");
+        json_decref(answer);
+        return NULL;
+}
+
+/* Shows what is new and waits for more. NULL, or a failed answer. */
+static json_t *follow_once(const Options *options, const Terminal *terminal, Following *f) {
+        json_t *answer = follow_open(options, f);
+        uint64_t now = 0;
+
+        if (answer)
+                return answer;
+        answer = ask_arrived(&f->source, options, f->since);
+        if (answer_status(answer) != CTL_OK || !field_time(answer, "at", &now))
+                return answer ? answer : answer_failed("failed", NULL, "out of memory");
+        show_new(options, terminal, json_object_get(answer, "rows"), &f->seen);
+        json_decref(answer);
+        if (f->begun == 0)
+                f->begun = now;
+        f->since = MAX_OF(usec_sub(now, FOLLOW_OVERLAP_USEC), usec_sub(f->begun, FOLLOW_BEFORE_USEC));
+        answer = rows_listen(&f->source, FOLLOW_WAIT_USEC);
+        if (answer_status(answer) != CTL_OK)
+                return answer ? answer : answer_failed("failed", NULL, "out of memory");
+        json_decref(answer);
+        return NULL;
+}
+
+/* Until it is ended. A database that has answered once and goes away is asked again: that is when kills are looked for.
+ */
+static int follow(const Options *options, const Terminal *terminal) {
+        _cleanup_(following_deinit) Following f = { .source = SOURCE_NONE, .seen = json_object() };
+        bool away = false;
+
+        for (;;) {
+                _cleanup_(json_decrefp) json_t *failure = follow_once(options, terminal, &f);
+
                 if (ferror(stdout))
                         return CTL_NO_ANSWER;
-                if (begun == 0)
-                        begun = now;
-                since = MAX_OF(usec_sub(now, FOLLOW_OVERLAP_USEC), usec_sub(begun, FOLLOW_BEFORE_USEC));
-                json_decref(answer);
-                answer = rows_listen(&source, FOLLOW_WAIT_USEC);
+                if (failure && (f.begun == 0 || answer_status(failure) != CTL_NO_ANSWER))
+                        return answer_report_failure(options, failure);
+                if (failure) {
+                        if (!away)
+                                (void)fprintf(stderr, "scidexctl: the database does not answer; asking again\n");
+                        if (f.is_open)
+                                source_deinit(&f.source);
+                        f.is_open = false;
+                        (void)poll(NULL, 0, FOLLOW_AGAIN_MSEC);
+                }
+                away = failure != NULL;
         }
-        return answer_report_failure(options, answer);
 }
 
 int verb_events(const Options *options, const Terminal *terminal) {

@@ -16,8 +16,7 @@ static const Column columns[] = {
         { "HOST" },
         { "SUPERVISOR", .rank = 2 },
         { "RUNS", .right = true },
-        { "HEARD OF", .right = true },
-        { "SINCE", .rank = 1 },
+        { "LAST HEARD", .right = true },
 };
 
 static bool is_silent(const json_t *host) {
@@ -40,7 +39,6 @@ static void host_row(Table *table, const json_t *host, uint64_t now) {
                         format_duration(text, ago - ago % USEC_PER_SEC));
         } else
                 table_text(table, tone, is_silent(host) ? "silent" : "?");
-        table_text(table, TONE_PLAIN, field_when(text, host, "heartbeat_at", NULL));
 }
 
 int hosts_print(FILE *out, const Terminal *terminal, const json_t *hosts, size_t most) {
@@ -50,6 +48,24 @@ int hosts_print(FILE *out, const Terminal *terminal, const json_t *hosts, size_t
         for (size_t i = 0; i < json_array_size(hosts) && i < most; i++)
                 host_row(&table, json_array_get(hosts, i), now);
         return table_print(out, terminal, &table);
+}
+
+size_t hosts_count(const json_t *hosts, size_t *ret_silent) {
+        _cleanup_(json_decrefp) json_t *all = json_object(), *silent = json_object();
+        const json_t *host;
+        size_t i;
+
+        json_array_foreach(hosts, i, host) {
+                const char *name = field_text(host, "host");
+
+                if (!name)
+                        continue;
+                (void)json_object_set_new(all, name, json_true());
+                if (is_silent(host))
+                        (void)json_object_set_new(silent, name, json_true());
+        }
+        *ret_silent = json_object_size(silent);
+        return json_object_size(all);
 }
 
 void silent_hosts_print(FILE *out, const Terminal *terminal, const json_t *hosts) {

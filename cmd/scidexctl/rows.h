@@ -8,6 +8,8 @@ int runs_print(FILE *out, const Terminal *terminal, const json_t *runs, bool hos
 int events_print(FILE *out, const Terminal *terminal, const json_t *events, bool hosts, size_t most);
 /* The hosts that have sent anything. 0, -ENOMEM. */
 int hosts_print(FILE *out, const Terminal *terminal, const json_t *hosts, size_t most);
+/* How many hosts that is (a host may have several supervisors), and on how many of them one is silent. */
+size_t hosts_count(const json_t *hosts, size_t *ret_silent);
 /* A sentence for each host that has not been heard of, with what to do; nothing if there is none. */
 void silent_hosts_print(FILE *out, const Terminal *terminal, const json_t *hosts);
 

@@ -121,17 +121,12 @@ static void title_print(FILE *out, const Top *t, const json_t *failure) {
         char clock[FORMAT_MAX];
         const char *message = field_text(json_object_get(failure, "error"), "message");
         _cleanup_(freep) char *safe = message ? text_escape(message) : NULL;
-        size_t silent = 0, i;
-        const json_t *host;
+        size_t n = json_array_size(t->runs), hosts, silent;
 
-        json_array_foreach(t->hosts, i, host) {
-                silent += json_is_true(json_object_get(host, "silent"));
-        }
-        (void)fprintf(out, "%s  %zu run%s", format_when(clock, clock_realtime_usec()), json_array_size(t->runs),
-                json_array_size(t->runs) == 1 ? "" : "s");
+        (void)fprintf(out, "%s  %zu run%s", format_when(clock, clock_realtime_usec()), n, n == 1 ? "" : "s");
+        hosts = hosts_count(t->hosts, &silent);
         if (t->options->all_hosts)
-                (void)fprintf(out, " on %zu host%s, %zu silent", json_array_size(t->hosts),
-                        json_array_size(t->hosts) == 1 ? "" : "s", silent);
+                (void)fprintf(out, " on %zu host%s, %zu silent", hosts, hosts == 1 ? "" : "s", silent);
         (void)fputs(t->screen ? "  (q ends)\n" : "\n", out);
         if (failure)
                 (void)fprintf(out, "%s: these are the last figures; asked again in 5 s\n", safe ? safe : "no answer");
