@@ -7,10 +7,10 @@
  */
 #include "db/remote.h"
 
-#include <libpq-fe.h>
+#include "db/postgres.h"
 #include <string.h>
 
-#define SESSION_SQL "SET client_min_messages=warning; SET lock_timeout='5s'"
+#define SESSION_SQL "SET lock_timeout='5s'"
 
 struct Remote {
         PGconn *connection; /* owned */
@@ -42,78 +42,41 @@ void remote_error_set(
         };
 }
 
-/* By SQLSTATE class. */
-static const char *state_of(const char *sqlstate) {
-        static const struct {
-                const char *prefix, *state;
-        } states[] = {
-                { "08", "away" },
-                { "57", "away" },
-                { "53300", "away" },
-                { "53100", "full" },
-                { "25006", "read-only" },
-                { "28", "denied" },
-                { "42501", "denied" },
-                { "42P01", "schema" },
-                { "42703", "schema" },
-                { "42883", "schema" },
-                { "3D000", "schema" },
-                { "3F000", "schema" },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(states); i++)
-                if (strncmp(sqlstate, states[i].prefix, strlen(states[i].prefix)) == 0)
-                        return states[i].state;
-        return "failed";
-}
-
+/* The server's hint is about the statement, that of the state about the server: the first says more. */
 static void error_of_result(Remote *remote, const PGresult *result, RemoteError *error) {
         const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+        const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+        PostgresState state = postgres_error_state(postgres_error_of(sqlstate));
 
         if (!sqlstate) {
-                remote_error_set(error, PQstatus(remote->connection) == CONNECTION_OK ? "failed" : "away",
-                        PQerrorMessage(remote->connection), NULL, NULL);
+                state = PQstatus(remote->connection) == CONNECTION_OK ? POSTGRES_FAILED : POSTGRES_AWAY;
+                remote_error_set(error, postgres_state_to_string(state), PQerrorMessage(remote->connection), NULL,
+                        postgres_state_hint(state));
                 return;
         }
-        remote_error_set(error, state_of(sqlstate), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+        remote_error_set(error, postgres_state_to_string(state), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), hint ? hint : postgres_state_hint(state));
         (void)snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate);
 }
 
-/* libpq gives no SQLSTATE for a connection that was refused, only words. */
-static const char *state_of_refusal(PGconn *connection) {
-        const char *text = PQerrorMessage(connection);
-
-        if (PQconnectionNeedsPassword(connection) || PQconnectionUsedPassword(connection) ||
-                strstr(text, "authentication failed") || strstr(text, "no pg_hba.conf entry") ||
-                strstr(text, "is not permitted to log in") || strstr(text, "role \""))
-                return "denied";
-        return strstr(text, "database \"") ? "schema" : "away";
-}
-
-static void ignore_notice(void *userdata, const PGresult *result) {
-        (void)userdata;
-        (void)result;
+static int error_of_trouble(const PostgresTrouble *trouble, RemoteError *error) {
+        remote_error_set(error, postgres_state_to_string(trouble->state),
+                trouble->detail ? trouble->detail : "connecting failed", NULL, trouble->hint);
+        (void)snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", trouble->sqlstate);
+        return REMOTE_E_FAILED;
 }
 
 int remote_connect(const char *conninfo, Remote **ret, RemoteError *ret_error) {
-        /* Later ones win: what conninfo says of the first two, its own; of the last one, ours. */
-        const char *const keywords[] = { "fallback_application_name", "connect_timeout", "dbname", "client_encoding",
-                NULL };
-        const char *const values[] = { "scidexctl", getenv("PGCONNECT_TIMEOUT") ? NULL : "10", conninfo, "UTF8", NULL };
+        PostgresOptions options = { .conninfo = conninfo, .application = "scidexctl" };
+        _cleanup_(postgres_trouble_deinit) PostgresTrouble trouble = { .detail = NULL };
         _cleanup_(remote_freep) Remote *remote = calloc(1, sizeof(*remote));
+        int r;
 
         if (!remote)
                 return -ENOMEM;
-        remote->connection = PQconnectdbParams(keywords, values, 1);
-        if (!remote->connection)
-                return -ENOMEM;
-        if (PQstatus(remote->connection) != CONNECTION_OK) {
-                remote_error_set(ret_error, state_of_refusal(remote->connection), PQerrorMessage(remote->connection),
-                        NULL, NULL);
-                return REMOTE_E_FAILED;
-        }
-        (void)PQsetNoticeReceiver(remote->connection, ignore_notice, NULL);
+        r = postgres_connect(&options, &remote->connection, &trouble);
+        if (r != 0)
+                return r == POSTGRES_E_TROUBLE ? error_of_trouble(&trouble, ret_error) : r;
         if (remote_execute(remote, SESSION_SQL, ret_error) != 0)
                 return REMOTE_E_FAILED;
         *ret = TAKE_PTR(remote);

@@ -14,6 +14,9 @@ static const struct {
         const char *name;
         SessionOperation operation;
 } operations[] = {
+        { "forget", operation_forget },
+        { "migrate", operation_migrate },
+        { "retain", operation_retain },
         { "status", operation_status },
         { "list", operation_list },
         { "hosts", operation_hosts },
