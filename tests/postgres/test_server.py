@@ -41,8 +41,8 @@ class OwnServer(PostgresTest):
 
     def test_the_proxy_passes_cuts_and_refuses(self):
         proxy = self.proxy(seed=4)
-        question = "SELECT repeat('x', 100000)"
-        self.assertEqual(len(self.ask(proxy, question)), 100000)
+        question = f"SELECT '{'y' * 100000}' || repeat('x', 100000)"
+        self.assertEqual(len(self.ask(proxy, question)), 200000)
         proxy.set("cut", most_bytes=50000)
         self.assertEqual([self.ask(proxy, question) for _ in range(5)], [None] * 5)
         self.assertEqual(proxy.cuts, 5)

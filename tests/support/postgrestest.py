@@ -370,8 +370,12 @@ class CutProxy:
             upstream.close()
             client.close()
             return
-        # The handshake alone is some hundred bytes: some connections end within it, most of them later.
-        connection = {"left": self.random.choice([self.random.randrange(1, 2000), self.random.randrange(1, self.most_bytes)])}
+        # Counted in one direction. Answers are short: cut there, what was committed is not acknowledged. Some connections
+        # end within the handshake, most of them later.
+        if self.random.random() < 0.5:
+            connection = {"from": upstream, "left": self.random.randrange(1, 4000)}
+        else:
+            connection = {"from": client, "left": self.random.choice([self.random.randrange(1, 1000), self.random.randrange(1, self.most_bytes)])}
         self.pairs[client] = (upstream, connection)
         self.pairs[upstream] = (client, connection)
 
@@ -381,7 +385,7 @@ class CutProxy:
             data = one.recv(65536)
             if not data:
                 return self.end(one)
-            if self.mode == "cut":
+            if self.mode == "cut" and connection["from"] is one:
                 part = data[: connection["left"]]
                 connection["left"] -= len(data)
                 peer.sendall(part)
