@@ -5,6 +5,7 @@
  * supervisor started.  What they mean stands in checkup.c.
  */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "cmd/scidexctl/ask.h"
 #include "cmd/scidexctl/checkup.h"
@@ -30,6 +31,7 @@ static void facts_deinit(DoctorFacts *d) {
         free(d->state_directory);
         json_decref(d->status);
         json_decref(d->storage);
+        json_decref(d->database);
 }
 
 static bool unix_socket_answers(const char *path) {
@@ -180,6 +182,20 @@ static void gather_answers(DoctorFacts *d, const Options *options) {
                 d->storage = ask(options, WHERE_RECORD, storage);
 }
 
+/* Of itself, too: what the recorder can't tell, and all there is to know where no supervisor runs. */
+static void gather_database(DoctorFacts *d, const Options *options) {
+        _cleanup_(json_decrefp) json_t *request = message_request("check");
+        _cleanup_(source_deinit) Source source = SOURCE_NONE;
+        _cleanup_(freep) char *conninfo = NULL;
+
+        d->now_usec = clock_realtime_usec();
+        if (!request || ask_conninfo(options, &conninfo) < 0)
+                return;
+        d->database = ask_open_database(options, &source);
+        if (!d->database)
+                d->database = source_ask(&source, request);
+}
+
 static void findings_print(const Terminal *terminal, const json_t *findings) {
         const json_t *finding;
         size_t i;
@@ -217,6 +233,7 @@ int verb_doctor(const Options *options, const Terminal *terminal) {
         gather_swap(&facts);
         gather_directories(&facts);
         gather_answers(&facts, options);
+        gather_database(&facts, options);
         findings = checkup(&facts);
         if (!findings)
                 return answer_report_failure(options, NULL);
@@ -231,7 +248,7 @@ int verb_doctor(const Options *options, const Terminal *terminal) {
         }
         findings_print(terminal, findings);
         (void)puts(fine ? "\nRuns can be launched, and the kernel enforces their limits."
-                        : "\nSomething is not ok. Where it is only the memory limit, runs can be launched all the "
-                          "same: it is sampled then.");
+                        : "\nSomething is not ok. Where it is only the memory limit or the database, runs can be "
+                          "launched all the same: the one is sampled then, the other catches up.");
         return fine ? CTL_OK : CTL_ABSENT;
 }

@@ -25,7 +25,8 @@ const Verb verbs[] = {
                 verb_events },
         { "history", "", "Runs that have ended, newest first", 0, 0,
                 OPTION_LIMIT | OPTION_ANALYSIS | OPTION_VERDICT | OPTION_SINCE | OPTION_HOSTS, verb_history },
-        { "doctor", "", "What this machine can enforce, and what to do about the rest", 0, 0, 0, verb_doctor },
+        { "doctor", "", "What this machine can enforce, and what to do about the rest", 0, 0, OPTION_POSTGRES,
+                verb_doctor },
         { NULL },
 };
 

@@ -1,0 +1,179 @@
+/*
+ * Findings about the database that the record is sent to.
+ *
+ * Called by checkup.c; pure.  Two tell of it: the recorder, which ships (its `storage.postgres`), and the server itself
+ * (scidex-db's `check`), which knows what no recorder sees.  The hard thing is not to frighten: a database that is away
+ * costs nothing but time, since every row waits in the local history, so each of these findings says that, too.
+ */
+#include "cmd/scidexctl/checkup-findings.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "cmd/scidexctl/field.h"
+#include <string.h>
+
+#define BACKLOG_USEC (UINT64_C(3600) * USEC_PER_SEC) /* a row that waits longer while the server answers */
+#define NAME         "database"
+
+static bool has(const json_t *object, const char *key, const char *value) {
+        const char *text = field_text(object, key);
+
+        return text && strcmp(text, value) == 0;
+}
+
+/* ", 12 rows wait in the local history, the first since 2026-…"; "" when none does. NULL on OOM. */
+static char *backlog_text(const json_t *postgres) {
+        const char *since = field_text(postgres, "oldest_waiting_at");
+        uint64_t waiting = 0;
+        char when[FORMAT_MAX];
+
+        if (!field_u64(postgres, "waiting", &waiting) || waiting == 0)
+                return strdup("");
+        return text_printf("; %ju row%s in the local history%s%s", (uintmax_t)waiting,
+                waiting == 1 ? " waits" : "s wait", since ? ", the first since " : "",
+                since ? field_when(when, postgres, "oldest_waiting_at", "?") : "");
+}
+
+/* What the recorder says of it. */
+static void check_shipping(Findings *f, const json_t *postgres) {
+        const char *state = field_text(postgres, "state"), *detail = field_text(postgres, "detail");
+        const char *hint = field_text(postgres, "hint"), *server = field_text(postgres, "server");
+        _cleanup_(freep) char *backlog = backlog_text(postgres);
+        uint64_t shipped = 0;
+
+        (void)field_u64(postgres, "shipped", &shipped);
+        if (strcmp(state, "ok") == 0)
+                finding_add(f, NAME, FINDING_OK, NULL, "%s takes the record, %ju row%s sent since the start%s",
+                        server ? server : "it", (uintmax_t)shipped, shipped == 1 ? "" : "s", backlog ? backlog : "");
+        else if (strcmp(state, "connecting") == 0)
+                finding_add(f, NAME, FINDING_WARNING, "Ask again in 10 s; then it says why not.",
+                        "%s is being connected to%s", server ? server : "it", backlog ? backlog : "");
+        else
+                finding_add(f, NAME, FINDING_NOT_OK,
+                        hint ? hint : "Look at the server's log; nothing is lost, and limits are enforced as ever.",
+                        "%s: %s%s%s%s", server ? server : "the server", state, detail ? ": " : "", detail ? detail : "",
+                        backlog ? backlog : "");
+}
+
+/* What scidexctl itself has found, where no recorder tells. */
+static void check_answer(Findings *f, const json_t *answer) {
+        const json_t *error = json_object_get(answer, "error");
+        const char *message = field_text(error, "message"), *detail = field_text(error, "detail");
+        const char *hint = field_text(error, "hint");
+
+        if (!error)
+                finding_add(f, NAME, FINDING_OK, NULL, "it answers; no recorder is running that would send to it");
+        else
+                finding_add(f, NAME, FINDING_NOT_OK, hint ? hint : "Look at the server's log.", "%s%s%s",
+                        message ? message : "no answer", detail ? ": " : "", detail ? detail : "");
+}
+
+static void check_waiting(Findings *f, const json_t *postgres, uint64_t now) {
+        uint64_t dead = 0, oldest, waiting = 0;
+        char text[FORMAT_MAX];
+
+        if (field_u64(postgres, "dead_letters", &dead) && dead > 0)
+                finding_add(f, "database rows", FINDING_WARNING,
+                        "scidexctl db dead shows them with the server's words; when the cause is mended, scidexctl db "
+                        "retry sends them again.",
+                        "%ju row%s refused for good and put aside; they are in the local history", (uintmax_t)dead,
+                        dead == 1 ? " was" : "s were");
+        if (has(postgres, "state", "ok") && field_u64(postgres, "waiting", &waiting) && waiting > 0 &&
+                field_time(postgres, "oldest_waiting_at", &oldest) && usec_sub(now, oldest) > BACKLOG_USEC)
+                finding_add(f, "database backlog", FINDING_WARNING,
+                        "If the number does not fall, see what slows the server down (pg_stat_activity, locks).",
+                        "%ju row%s to be sent, the first for %s", (uintmax_t)waiting,
+                        waiting == 1 ? " waits" : "s wait",
+                        format_duration(text, usec_sub(now, oldest) / USEC_PER_SEC * USEC_PER_SEC));
+}
+
+static void check_schema(Findings *f, const json_t *check) {
+        uint64_t version, latest;
+
+        if (json_is_false(json_object_get(check, "tables"))) {
+                finding_add(f, "database schema", FINDING_NOT_OK, "scidexctl db migrate, as the owner of the database.",
+                        "it has no tables for the record yet");
+                return;
+        }
+        if (!field_u64(check, "schema_version", &version) || !field_u64(check, "latest_version", &latest))
+                return;
+        if (version < latest)
+                finding_add(f, "database schema", FINDING_NOT_OK, "scidexctl db migrate, as the owner of the database.",
+                        "it is of version %ju, these programs are of %ju", (uintmax_t)version, (uintmax_t)latest);
+        else if (version > latest)
+                finding_add(f, "database schema", FINDING_NOT_OK,
+                        "Install the newer scidex here; until then rows wait in the local history.",
+                        "it is of version %ju, these programs know %ju", (uintmax_t)version, (uintmax_t)latest);
+        else
+                finding_add(f, "database schema", FINDING_OK, NULL, "version %ju", (uintmax_t)version);
+}
+
+/* Why analysis_id can't refer to the platform's table: nothing fails for it, but the reference is missing. */
+static void check_analyses(Findings *f, const json_t *analyses) {
+        const char *state = field_text(analyses, "state"), *detail = field_text(analyses, "detail");
+        const char *hint = field_text(analyses, "hint"), *table = field_text(analyses, "table");
+
+        if (!state || strcmp(state, "absent") == 0 || strcmp(state, "linked") == 0)
+                return;
+        finding_add(f, "database analyses", FINDING_WARNING, hint ? hint : "scidexctl db migrate adds it.",
+                "analysis_id does not refer to %s (%s%s%s); analysis_ref has every id", table ? table : "analyses",
+                state, detail ? ": " : "", detail ? detail : "");
+}
+
+static void check_partitions(Findings *f, const json_t *check) {
+        const json_t *missing = json_object_get(check, "missing_partitions");
+        const char *first = json_string_value(json_array_get(missing, 0));
+
+        if (first)
+                finding_add(f, "database partitions", FINDING_WARNING,
+                        "scidexctl db migrate makes them; so does a recorder that ships.",
+                        "%s%s not there: events of that time would go to the default partition", first,
+                        json_array_size(missing) > 1 ? " and others are" : " is");
+}
+
+static void check_settings(Findings *f, const json_t *check) {
+        static const char *const settings[] = { "fsync", "full_page_writes" };
+        const char *encoding = field_text(check, "encoding");
+
+        if (encoding && strcmp(encoding, "UTF8") != 0)
+                finding_add(f, "database encoding", FINDING_WARNING,
+                        "Make the database with ENCODING 'UTF8' (createdb -E UTF8 -T template0).",
+                        "it is %s: ids and command lines with other characters are refused and put aside", encoding);
+        for (size_t i = 0; i < ELEMENTSOF(settings); i++)
+                if (has(check, settings[i], "off"))
+                        finding_add(f, "database settings", FINDING_WARNING,
+                                "Switch it on in postgresql.conf; what was acknowledged is no longer in the outbox.",
+                                "%s is off: a power failure of the server can lose or damage what it has taken",
+                                settings[i]);
+}
+
+static void check_hosts(Findings *f, const json_t *check) {
+        const json_t *hosts = json_object_get(check, "silent_hosts");
+        const char *first = json_string_value(json_array_get(hosts, 0));
+
+        if (first)
+                finding_add(f, "database hosts", FINDING_WARNING,
+                        "See whether they run; one that is gone for good: scidexctl db forget HOST.",
+                        "%zu host%s silent, %s%s", json_array_size(hosts),
+                        json_array_size(hosts) == 1 ? " is" : "s are", first,
+                        json_array_size(hosts) > 1 ? " and others" : "");
+}
+
+void check_database(Findings *f, const DoctorFacts *d) {
+        const json_t *postgres = json_object_get(json_object_get(d->storage, "storage"), "postgres");
+        const json_t *check = json_object_get(d->database, "check");
+
+        if (field_text(postgres, "state")) {
+                check_shipping(f, postgres);
+                check_waiting(f, postgres, d->now_usec);
+        } else if (d->database)
+                check_answer(f, d->database);
+        if (!check)
+                return;
+        check_schema(f, check);
+        check_analyses(f, json_object_get(check, "analyses"));
+        check_partitions(f, check);
+        check_settings(f, check);
+        check_hosts(f, check);
+}
