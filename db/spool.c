@@ -356,7 +356,7 @@ static json_int_t bytes_on_disk(const Spool *spool) {
 json_t *spool_storage(Spool *spool) {
         const Trouble *trouble = &spool->trouble;
 
-        return json_pack("{s:s, s:s, s:n, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "kind",
+        return json_pack("{s:s, s:n, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "kind",
                 spool->outbox ? "postgres" : "sqlite", "postgres", "state", storage_state_to_string(trouble->state),
                 "detail", json_from_text(trouble->detail), "hint", json_from_text(trouble->hint), "path",
                 json_from_text(spool->path), "runs", count_of(spool->db, "SELECT count(*) FROM watchdog_runs"),
