@@ -51,6 +51,8 @@ static const struct {
         { "why", ROLE_USER, ROLE_ADMIN, true },
         { "kills", ROLE_USER, ROLE_ADMIN, true },
         { "storage", ROLE_USER, ROLE_USER, true },
+        { "dead", ROLE_ADMIN, ROLE_ADMIN, true },
+        { "retry", ROLE_ADMIN, ROLE_ADMIN, true },
 };
 
 static size_t find(const char *op) {

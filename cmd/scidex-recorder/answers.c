@@ -1,5 +1,5 @@
 /*
- * Answers to those who only read: history, events, why, kills, storage.
+ * Answers to those who read: history, events, why, kills, storage; and to admins about what the database has refused.
  *
  * Called by the server for each packet of the record socket.  The hard thing is a list for a client that reads slowly:
  * one row is on its way at a time, and the next is sought when the socket has taken it.  A row that grew past the size
@@ -7,6 +7,7 @@
  */
 #include "cmd/scidex-recorder/answers.h"
 
+#include "db/outbox.h"
 #include "db/queries.h"
 #include <string.h>
 
@@ -14,8 +15,10 @@
 #define WHY_EVENTS_MAX 256 /* a run has one kill and its leftovers; more is a run of another program's making */
 
 typedef struct Listing {
-        Cursor *cursor; /* owned */
-        const char *op; /* static */
+        Cursor *cursor;  /* owned; NULL: a list of dead letters */
+        const char *op;  /* static */
+        int64_t dead_id; /* the last one sent */
+        uint64_t n_dead;
 } Listing;
 
 static void listing_free(Listing *listing) {
@@ -58,7 +61,8 @@ static void end_list(Client *client, Listing *listing) {
 
         if (reply &&
                 (json_object_set_new(reply, "end", json_true()) < 0 ||
-                        json_object_set_new(reply, "count", json_integer((json_int_t)cursor_count(listing->cursor))) <
+                        json_object_set_new(reply, "count",
+                                json_from_u64(listing->cursor ? cursor_count(listing->cursor) : listing->n_dead)) <
                                 0)) {
                 json_decref(reply);
                 reply = NULL;
@@ -76,14 +80,26 @@ static void send_row(Client *client, const Listing *listing, json_t *row) {
         send_reply(client, packet);
 }
 
+/* 0, QUERY_E_END, QUERY_E_AWAY, -ENOMEM. */
+static int next_dead(Listing *listing, Spool *spool, json_t **ret_row) {
+        int r = outbox_dead_next(spool, listing->dead_id, ret_row);
+
+        if (r != 0)
+                return r == OUTBOX_E_END ? QUERY_E_END : r < 0 ? r : QUERY_E_AWAY;
+        listing->dead_id = json_integer_value(json_object_get(*ret_row, "id"));
+        listing->n_dead++;
+        return 0;
+}
+
 static void on_more(Client *client, void *userdata) {
         _cleanup_(json_decrefp) json_t *row = NULL;
+        const Answers *answers = userdata;
         Listing *listing = client_userdata(client);
         int r;
 
         if (!listing)
                 return;
-        r = cursor_next(listing->cursor, &row);
+        r = listing->cursor ? cursor_next(listing->cursor, &row) : next_dead(listing, answers->spool, &row);
         if (r == 0) {
                 send_row(client, listing, row);
                 client_more(client);
@@ -94,7 +110,7 @@ static void on_more(Client *client, void *userdata) {
                 return;
         }
         client_set_userdata(client, NULL);
-        send_away(client, userdata, listing->op);
+        send_away(client, answers, listing->op);
         listing_free(listing);
 }
 
@@ -278,6 +294,40 @@ static void ask_storage(Client *client, Answers *answers, const json_t *body) {
         send_reply(client, reply);
 }
 
+/* What the database has refused for good; other users' rows are among it. */
+static void ask_dead(Client *client, Answers *answers, const json_t *body) {
+        Listing *listing = calloc(1, sizeof(*listing));
+
+        if (!listing) {
+                client_close(client);
+                return;
+        }
+        listing->op = "dead";
+        client_set_userdata(client, listing);
+        on_more(client, answers);
+}
+
+static void ask_retry(Client *client, Answers *answers, const json_t *body) {
+        _cleanup_(json_decrefp) json_t *reply = message_reply("retry");
+        uint64_t id = 0, count = 0;
+        int r = json_get_u64(body, "id", &id);
+
+        if ((r < 0 && r != -ENOENT) || id > INT64_MAX) {
+                send_error(client, "retry", "bad-request", "id is no number", NULL,
+                        "Give the id that `dead` lists, or none for all.");
+                return;
+        }
+        r = outbox_retry(answers->spool, (int64_t)id, &count);
+        if (r > 0)
+                send_away(client, answers, "retry");
+        else if (r == 0 && id > 0 && count == 0)
+                send_error(client, "retry", "not-found", "there is no such row", NULL, "The op `dead` lists them.");
+        else if (r < 0 || json_object_set_new(reply, "count", json_from_u64(count)) < 0)
+                client_close(client);
+        else
+                send_reply(client, TAKE_PTR(reply));
+}
+
 static const struct {
         const char *op;
         void (*ask)(Client *client, Answers *answers, const json_t *body);
@@ -287,6 +337,8 @@ static const struct {
         { "why", ask_why },
         { "kills", ask_kills },
         { "storage", ask_storage },
+        { "dead", ask_dead },
+        { "retry", ask_retry },
 };
 
 static void on_request(Client *client, Message *message, void *userdata) {
@@ -303,6 +355,11 @@ static void on_request(Client *client, Message *message, void *userdata) {
                         "Read it to its end, or ask on another connection.");
                 return;
         }
+        if (op && peer_knows(op) && !peer_may(op, peer->role, PEER_OWN)) {
+                send_error(client, op, "denied", "only root and admins may", NULL,
+                        "Ask as root or as a member of the admins' group.");
+                return;
+        }
         intake_settle(((Answers *)userdata)->intake);
         for (size_t i = 0; op && i < ELEMENTSOF(questions); i++)
                 if (strcmp(questions[i].op, op) == 0) {
@@ -311,7 +368,7 @@ static void on_request(Client *client, Message *message, void *userdata) {
                 }
         send_error(client, op ? op : "?", op ? "unsupported" : "bad-request",
                 op ? "the record has no such operation" : "the packet has no op", NULL,
-                "The record socket answers history, events, why, kills and storage.");
+                "The record socket answers history, events, why, kills, storage, dead and retry.");
 }
 
 static void on_closed(Client *client, void *userdata) {

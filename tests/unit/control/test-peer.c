@@ -81,6 +81,9 @@ static void what_is_anothers_is_for_admins_only(void **state) {
         }
         assert_false(peer_may("drain", ROLE_USER, PEER_OWN));
         assert_false(peer_may("once", ROLE_USER, PEER_OWN));
+        assert_false(peer_may("dead", ROLE_USER, PEER_OWN));
+        assert_false(peer_may("retry", ROLE_USER, PEER_OWN));
+        assert_true(peer_may("retry", ROLE_ADMIN, PEER_OWN));
 }
 
 static void nobody_speaks_for_anothers_launcher(void **state) {

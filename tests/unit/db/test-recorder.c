@@ -504,8 +504,8 @@ static void why_always_fits_into_a_packet(void **state) {
                 "timeline");
 }
 
-static int kills_seen(const Program *program, uid_t uid, gid_t gid) {
-        _cleanup_(json_decrefp) json_t *request = message_request("kills");
+static int count_seen(const Program *program, const char *op, uid_t uid, gid_t gid) {
+        _cleanup_(json_decrefp) json_t *request = message_request(op);
         _cleanup_(message_deinit) Message reply = MESSAGE_NONE;
         _cleanup_(close_fdp) int fd = -EBADF;
 
@@ -518,12 +518,12 @@ static int kills_seen(const Program *program, uid_t uid, gid_t gid) {
 }
 
 /* In a child, as the uid can't be changed back. */
-static int events_seen_by(const Program *program, uid_t uid, gid_t gid) {
+static int count_seen_by(const Program *program, const char *op, uid_t uid, gid_t gid) {
         int status = 0;
         pid_t pid = fork();
 
         if (pid == 0)
-                _exit(kills_seen(program, uid, gid));
+                _exit(count_seen(program, op, uid, gid));
         assert_int_equal(waitpid(pid, &status, 0), pid);
         return WEXITSTATUS(status);
 }
@@ -541,11 +541,46 @@ static void others_see_their_own_rows_only(void **state) {
         assert_int_equal(chmod(program.scratch.top, 0755), 0);
         program_start_with(&program, groups);
         store_events(&program, 3); /* of uid 1000 */
-        assert_int_equal(events_seen_by(&program, 0, 0), 3);
-        assert_int_equal(events_seen_by(&program, 1000, 700), 3);
-        assert_int_equal(events_seen_by(&program, 1001, 700), 0);
-        assert_int_equal(events_seen_by(&program, 1001, 701), 3); /* an admin */
-        assert_int_equal(events_seen_by(&program, 1000, 702), 201);
+        assert_int_equal(count_seen_by(&program, "kills", 0, 0), 3);
+        assert_int_equal(count_seen_by(&program, "kills", 1000, 700), 3);
+        assert_int_equal(count_seen_by(&program, "kills", 1001, 700), 0);
+        assert_int_equal(count_seen_by(&program, "kills", 1001, 701), 3); /* an admin */
+        assert_int_equal(count_seen_by(&program, "kills", 1000, 702), 201);
+        assert_int_equal(count_seen_by(&program, "retry", 1001, 700), 201); /* what was refused may be anybody's */
+        assert_int_equal(count_seen_by(&program, "dead", 1001, 700), 201);
+        assert_int_equal(count_seen_by(&program, "retry", 1001, 701), 0);
+}
+
+static void what_the_database_refused_is_listed_and_sent_again(void **state) {
+        _cleanup_(program_deinit) Program program;
+        _cleanup_(close_fdp) int asker = -EBADF;
+        _cleanup_(json_decrefp) json_t *first = NULL, *second = NULL, *end = NULL, *one = NULL, *none = NULL,
+                                       *all = NULL;
+
+        program_init(&program);
+        program_start(&program);
+        store_events(&program, 2);
+        run_sql(&program.scratch,
+                "INSERT INTO dead_letters (kind, key, created_at, failed_at, sqlstate, message) VALUES"
+                " ('event', 'e1', '" AT "', '" AT "', '22021', 'no'), ('event', 'e2', '" AT "', '" AT
+                "', '23514', 'never')");
+        asker = connect_to(&program);
+        first = ask(asker, request_of("dead"));
+        second = receive(asker);
+        end = receive(asker);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(first, "row"), "key")), "e1");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(second, "row"), "message")), "never");
+        assert_true(json_is_true(json_object_get(end, "end")));
+        assert_int_equal(json_integer_value(json_object_get(end, "count")), 2);
+        one = ask(asker, json_pack("{s:i, s:s, s:i}", "v", 1, "op", "retry", "id", 1));
+        assert_int_equal(json_integer_value(json_object_get(one, "count")), 1);
+        none = ask(asker, json_pack("{s:i, s:s, s:i}", "v", 1, "op", "retry", "id", 1));
+        assert_false(json_is_true(json_object_get(none, "ok")));
+        assert_int_equal(count_rows(&program.scratch, "SELECT count(*) FROM outbox WHERE key='e1'"), 1);
+        all = ask(asker, request_of("retry"));
+        assert_int_equal(json_integer_value(json_object_get(all, "count")), 1);
+        assert_int_equal(count_rows(&program.scratch, "SELECT count(*) FROM dead_letters"), 0);
+        assert_int_equal(count_rows(&program.scratch, "SELECT count(*) FROM outbox"), 2);
 }
 
 static void without_a_group_nobody_else_reads(void **state) {
@@ -559,8 +594,8 @@ static void without_a_group_nobody_else_reads(void **state) {
         assert_int_equal(chmod(program.scratch.top, 0755), 0);
         program_start(&program);
         store_events(&program, 1);
-        assert_int_equal(events_seen_by(&program, 0, 0), 1);
-        assert_int_equal(events_seen_by(&program, 1000, 1000), 201);
+        assert_int_equal(count_seen_by(&program, "kills", 0, 0), 1);
+        assert_int_equal(count_seen_by(&program, "kills", 1000, 1000), 201);
 }
 
 static const char *const as_user[] = { "--uid", "1001", "--gid", "1002", NULL };
@@ -640,7 +675,7 @@ static void what_root_has_recorded_is_given_to_the_user_and_nothing_else(void **
         assert_int_equal(symlink(victim, by_link), 0);
         assert_int_equal(link(twice, by_name), 0);
         program_start_with(&program, as_user);
-        assert_int_equal(events_seen_by(&program, 0, 0), 2);
+        assert_int_equal(count_seen_by(&program, "kills", 0, 0), 2);
         assert_int_equal(owner_of(program.scratch.path), 1001);
         assert_int_equal(owner_of(program.scratch.directory), 1001);
         assert_int_equal(owner_of(victim), 0);
@@ -723,6 +758,7 @@ int main(void) {
                 cmocka_unit_test(why_shows_the_newest_event_whole_and_earlier_ones_short),
                 cmocka_unit_test(why_always_fits_into_a_packet),
                 cmocka_unit_test(others_see_their_own_rows_only),
+                cmocka_unit_test(what_the_database_refused_is_listed_and_sent_again),
                 cmocka_unit_test(without_a_group_nobody_else_reads),
                 cmocka_unit_test(as_another_user_it_is_that_user_for_good),
                 cmocka_unit_test(what_root_has_recorded_is_given_to_the_user_and_nothing_else),
