@@ -10,7 +10,7 @@
 #include "db/postgres.h"
 #include <string.h>
 
-#define SESSION_SQL "SET lock_timeout='5s'"
+#define SESSION_SQL "SET lock_timeout='5s'; SET TimeZone='UTC'"
 
 struct Remote {
         PGconn *connection; /* owned */

@@ -107,10 +107,9 @@ static int send_list(Session *session, const char *op, Statement *statement) {
         _cleanup_(json_decrefp) json_t *at = NULL;
         Listing listing = { .session = session, .op = op };
         const char *sql = statement_text(statement);
-        int r = sql ? remote_execute(session->remote, "SET TimeZone = 'UTC'", &error) : -ENOMEM;
+        int r = sql ? remote_value(session->remote, "SELECT to_jsonb(clock_timestamp())", 0, NULL, &at, &error)
+                    : -ENOMEM;
 
-        if (r == 0)
-                r = remote_value(session->remote, "SELECT to_jsonb(clock_timestamp())", 0, NULL, &at, &error);
         if (r == 0)
                 r = remote_query(session->remote, sql, statement->n, statement->parameters, send_row, &listing, &error);
         if (r == REMOTE_E_FAILED)

@@ -2,8 +2,8 @@
  * Findings about the database that the record is sent to.
  *
  * Called by checkup.c; pure.  Two tell of it: the recorder, which ships (its `storage.postgres`), and the server itself
- * (scidex-db's `check`), which knows what no recorder sees.  The hard thing is not to frighten: a database that is away
- * costs nothing but time, since every row waits in the local history, so each of these findings says that, too.
+ * (scidex-db's `status`), which knows what no recorder sees.  The hard thing is not to frighten: a database that is
+ * away costs nothing but time, since every row waits in the local history, so each of these findings says that, too.
  */
 #include "cmd/scidexctl/checkup-findings.h"
 
@@ -11,9 +11,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cmd/scidexctl/field.h"
+#include "cmd/scidexctl/rows.h"
 #include <string.h>
 
 #define BACKLOG_USEC (UINT64_C(3600) * USEC_PER_SEC) /* a row that waits longer while the server answers */
+#define AHEAD_USEC   (UINT64_C(7) * 24 * BACKLOG_USEC)
 #define NAME         "database"
 
 static bool has(const json_t *object, const char *key, const char *value) {
@@ -88,25 +90,16 @@ static void check_waiting(Findings *f, const json_t *postgres, uint64_t now) {
                         format_duration(text, usec_sub(now, oldest) / USEC_PER_SEC * USEC_PER_SEC));
 }
 
-static void check_schema(Findings *f, const json_t *check) {
-        uint64_t version, latest;
+static void check_schema(Findings *f, const json_t *server) {
+        const char *detail = field_text(server, "detail"), *hint = field_text(server, "hint");
+        uint64_t version;
 
-        if (json_is_false(json_object_get(check, "tables"))) {
-                finding_add(f, "database schema", FINDING_NOT_OK, "scidexctl db migrate, as the owner of the database.",
-                        "it has no tables for the record yet");
-                return;
-        }
-        if (!field_u64(check, "schema_version", &version) || !field_u64(check, "latest_version", &latest))
-                return;
-        if (version < latest)
-                finding_add(f, "database schema", FINDING_NOT_OK, "scidexctl db migrate, as the owner of the database.",
-                        "it is of version %ju, these programs are of %ju", (uintmax_t)version, (uintmax_t)latest);
-        else if (version > latest)
-                finding_add(f, "database schema", FINDING_NOT_OK,
-                        "Install the newer scidex here; until then rows wait in the local history.",
-                        "it is of version %ju, these programs know %ju", (uintmax_t)version, (uintmax_t)latest);
-        else
-                finding_add(f, "database schema", FINDING_OK, NULL, "version %ju", (uintmax_t)version);
+        if (!has(server, "state", "ok"))
+                finding_add(f, "database schema", FINDING_NOT_OK, hint ? hint : "Look at the server's log.", "%s",
+                        detail ? detail : "it can't be read");
+        else if (field_u64(server, "version", &version))
+                finding_add(f, "database schema", FINDING_OK, NULL, "version %ju, that of these programs",
+                        (uintmax_t)version);
 }
 
 /* Why analysis_id can't refer to the platform's table: nothing fails for it, but the reference is missing. */
@@ -121,59 +114,70 @@ static void check_analyses(Findings *f, const json_t *analyses) {
                 state, detail ? ": " : "", detail ? detail : "");
 }
 
-static void check_partitions(Findings *f, const json_t *check) {
-        const json_t *missing = json_object_get(check, "missing_partitions");
-        const char *first = json_string_value(json_array_get(missing, 0));
+/* Of the server's clock and zone: days don't matter here. */
+static bool month_time(const json_t *partitions, uint64_t *ret) {
+        const char *text = field_text(partitions, "until");
+        _cleanup_(freep) char *day = text ? text_printf("%.10sT00:00:00Z", text) : NULL;
 
-        if (first)
-                finding_add(f, "database partitions", FINDING_WARNING,
-                        "scidexctl db migrate makes them; so does a recorder that ships.",
-                        "%s%s not there: events of that time would go to the default partition", first,
-                        json_array_size(missing) > 1 ? " and others are" : " is");
+        return day && clock_parse_rfc3339(day, ret) == 0;
 }
 
-static void check_settings(Findings *f, const json_t *check) {
+static void check_partitions(Findings *f, const json_t *partitions, uint64_t now) {
+        uint64_t until = 0;
+
+        if (partitions && (!month_time(partitions, &until) || until < usec_add(now, AHEAD_USEC)))
+                finding_add(f, "database partitions", FINDING_WARNING,
+                        "scidexctl db migrate makes them; so does a recorder that ships.",
+                        "there is no partition for next week's events: they would go to the default one");
+}
+
+static void check_settings(Findings *f, const json_t *server) {
         static const char *const settings[] = { "fsync", "full_page_writes" };
-        const char *encoding = field_text(check, "encoding");
+        const char *encoding = field_text(server, "encoding");
 
         if (encoding && strcmp(encoding, "UTF8") != 0)
                 finding_add(f, "database encoding", FINDING_WARNING,
                         "Make the database with ENCODING 'UTF8' (createdb -E UTF8 -T template0).",
                         "it is %s: ids and command lines with other characters are refused and put aside", encoding);
         for (size_t i = 0; i < ELEMENTSOF(settings); i++)
-                if (has(check, settings[i], "off"))
+                if (json_is_false(json_object_get(server, settings[i])))
                         finding_add(f, "database settings", FINDING_WARNING,
                                 "Switch it on in postgresql.conf; what was acknowledged is no longer in the outbox.",
                                 "%s is off: a power failure of the server can lose or damage what it has taken",
                                 settings[i]);
 }
 
-static void check_hosts(Findings *f, const json_t *check) {
-        const json_t *hosts = json_object_get(check, "silent_hosts");
-        const char *first = json_string_value(json_array_get(hosts, 0));
+static void check_hosts(Findings *f, const json_t *hosts) {
+        const char *first = NULL;
+        const json_t *host;
+        size_t n, i, silent;
 
+        json_array_foreach(hosts, i, host) {
+                if (!first && json_is_true(json_object_get(host, "silent")))
+                        first = field_text(host, "host");
+        }
+        n = hosts_count(hosts, &silent);
         if (first)
                 finding_add(f, "database hosts", FINDING_WARNING,
                         "See whether they run; one that is gone for good: scidexctl db forget HOST.",
-                        "%zu host%s silent, %s%s", json_array_size(hosts),
-                        json_array_size(hosts) == 1 ? " is" : "s are", first,
-                        json_array_size(hosts) > 1 ? " and others" : "");
+                        "%zu of %zu host%s silent: %s%s", silent, n, n == 1 ? " is" : "s are", first,
+                        silent > 1 ? " and others" : "");
 }
 
 void check_database(Findings *f, const DoctorFacts *d) {
         const json_t *postgres = json_object_get(json_object_get(d->storage, "storage"), "postgres");
-        const json_t *check = json_object_get(d->database, "check");
+        const json_t *server = json_object_get(d->database, "database");
 
         if (field_text(postgres, "state")) {
                 check_shipping(f, postgres);
                 check_waiting(f, postgres, d->now_usec);
         } else if (d->database)
                 check_answer(f, d->database);
-        if (!check)
+        if (!server)
                 return;
-        check_schema(f, check);
-        check_analyses(f, json_object_get(check, "analyses"));
-        check_partitions(f, check);
-        check_settings(f, check);
-        check_hosts(f, check);
+        check_schema(f, server);
+        check_analyses(f, json_object_get(server, "analyses"));
+        check_partitions(f, json_object_get(server, "partitions"), d->now_usec);
+        check_settings(f, server);
+        check_hosts(f, json_object_get(server, "hosts"));
 }

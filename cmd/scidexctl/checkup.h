@@ -27,7 +27,7 @@ typedef struct DoctorFacts {
         char *state_directory;  /* owned */
         json_t *status;         /* owned; answer of `status` */
         json_t *storage;        /* owned; answer of `storage` */
-        json_t *database;       /* owned; answer of scidex-db's `check`, NULL: no database is configured */
+        json_t *database;       /* owned; answer of scidex-db's `status`, NULL: no database is configured */
         uint64_t now_usec;      /* realtime */
         uint64_t swap_bytes;
         uint64_t state_free_bytes; /* UINT64_MAX: not known */

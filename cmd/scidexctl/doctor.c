@@ -184,7 +184,7 @@ static void gather_answers(DoctorFacts *d, const Options *options) {
 
 /* Of itself, too: what the recorder can't tell, and all there is to know where no supervisor runs. */
 static void gather_database(DoctorFacts *d, const Options *options) {
-        _cleanup_(json_decrefp) json_t *request = message_request("check");
+        _cleanup_(json_decrefp) json_t *request = message_request("status");
         _cleanup_(source_deinit) Source source = SOURCE_NONE;
         _cleanup_(freep) char *conninfo = NULL;
 

@@ -2,6 +2,8 @@
 #include "cmd/scidexctl/checkup.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -272,6 +274,145 @@ static void given_tree_that_is_not_writable_is_not_ok(void **state) {
         assert_string_equal(status_of(findings, "enforcement"), "not ok");
 }
 
+/* A server as it should be, and a recorder that ships to it. */
+static void facts_with_database(DoctorFacts *facts, const char *shipping, const char *server) {
+        *facts = facts_good();
+        facts->now_usec = UINT64_C(1795244400) * USEC_PER_SEC; /* 2026-11-21T07:00:00Z */
+        facts->storage = shipping ? json_loads(shipping, 0, NULL) : NULL;
+        facts->database = server ? json_loads(server, 0, NULL) : NULL;
+        assert_true(!shipping || facts->storage);
+        assert_true(!server || facts->database);
+}
+
+static void facts_drop(DoctorFacts *facts) {
+        json_decref(facts->storage);
+        json_decref(facts->database);
+}
+
+#define SHIPPING(state) \
+        "{\"ok\":true,\"storage\":{\"state\":\"ok\",\"path\":\"/x\",\"runs\":1,\"events\":1,\"postgres\":" state "}}"
+#define SERVER(more)                                                                                                   \
+        "{\"ok\":true,\"database\":{\"state\":\"ok\",\"version\":1,\"latest\":1,\"encoding\":\"UTF8\",\"fsync\":true," \
+        "\"full_page_writes\":true,\"analyses\":{\"state\":\"linked\"},\"hosts\":[],"                                  \
+        "\"partitions\":{\"until\":\"2027-02-01T00:00:00+00:00\"}" more "}}"
+
+static const char *why_of(const json_t *findings, const char *name) {
+        const json_t *finding;
+        size_t i;
+
+        json_array_foreach(findings, i, finding) {
+                if (strcmp(json_string_value(json_object_get(finding, "name")), name) == 0)
+                        return json_string_value(json_object_get(finding, "why"));
+        }
+        return "";
+}
+
+static void without_a_database_nothing_is_said_of_one(void **state) {
+        DoctorFacts facts;
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts_with_database(&facts, SHIPPING("null"), NULL);
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "database"), "");
+        facts_drop(&facts);
+}
+
+static void a_database_that_takes_all_is_ok(void **state) {
+        DoctorFacts facts;
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts_with_database(&facts,
+                SHIPPING("{\"state\":\"ok\",\"server\":\"db:5432/x\",\"waiting\":0,\"dead_letters\":0,\"shipped\":7}"),
+                SERVER(""));
+        findings = checkup(&facts);
+        assert_true(checkup_is_ok(findings));
+        assert_string_equal(status_of(findings, "database"), "ok");
+        assert_string_equal(status_of(findings, "database schema"), "ok");
+        assert_non_null(strstr(why_of(findings, "database"), "7 rows"));
+        for (size_t i = 0; i < 6; i++)
+                assert_string_equal(status_of(findings,
+                                            (const char *[]){ "database rows", "database backlog", "database analyses",
+                                                    "database partitions", "database settings", "database hosts" }[i]),
+                        "");
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+        facts_drop(&facts);
+}
+
+static void each_state_of_shipping_is_said_with_what_waits(void **state) {
+        static const char *const states[] = { "away", "denied", "schema", "read-only", "full", "failed" };
+
+        for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+                _cleanup_(freep) char *shipping = text_printf(
+                        SHIPPING("{\"state\":\"%s\",\"detail\":\"as it says\",\"hint\":\"do this\",\"waiting\":3,"
+                                 "\"oldest_waiting_at\":\"2026-11-21T06:00:00Z\"}"),
+                        states[i]);
+                _cleanup_(json_decrefp) json_t *findings = NULL;
+                DoctorFacts facts;
+
+                facts_with_database(&facts, shipping, NULL);
+                findings = checkup(&facts);
+                assert_string_equal(status_of(findings, "database"), "not ok");
+                assert_string_equal(remedy_of(findings, "database"), "do this");
+                assert_non_null(strstr(why_of(findings, "database"), states[i]));
+                assert_non_null(strstr(why_of(findings, "database"), "as it says"));
+                assert_non_null(strstr(why_of(findings, "database"), "3 rows wait in the local history"));
+                facts_drop(&facts);
+        }
+}
+
+static void what_was_refused_and_what_waits_too_long_are_warnings(void **state) {
+        DoctorFacts facts;
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts_with_database(&facts,
+                SHIPPING("{\"state\":\"ok\",\"dead_letters\":1,\"waiting\":2,"
+                         "\"oldest_waiting_at\":\"2026-11-21T05:00:00Z\"}"),
+                NULL);
+        findings = checkup(&facts);
+        assert_true(checkup_is_ok(findings));
+        assert_string_equal(status_of(findings, "database rows"), "warning");
+        assert_non_null(strstr(remedy_of(findings, "database rows"), "scidexctl db dead"));
+        assert_string_equal(status_of(findings, "database backlog"), "warning");
+        assert_non_null(strstr(why_of(findings, "database backlog"), "2h"));
+        facts_drop(&facts);
+}
+
+static void what_the_server_itself_says_is_looked_at(void **state) {
+        static const struct {
+                const char *server, *name, *status, *word;
+        } cases[] = {
+                { "{\"ok\":true,\"database\":{\"state\":\"schema\",\"detail\":\"no tables\",\"hint\":\"scidexctl db "
+                  "migrate\"}}",
+                        "database schema", "not ok", "no tables" },
+                { SERVER(",\"encoding\":\"LATIN1\""), "database encoding", "warning", "LATIN1" },
+                { SERVER(",\"fsync\":false"), "database settings", "warning", "fsync is off" },
+                { SERVER(",\"full_page_writes\":false"), "database settings", "warning", "full_page_writes is off" },
+                { SERVER(",\"partitions\":{\"until\":\"2026-11-25T00:00:00+00:00\"}"), "database partitions", "warning",
+                        "no partition" },
+                { SERVER(",\"partitions\":{\"until\":null}"), "database partitions", "warning", "no partition" },
+                { SERVER(",\"analyses\":{\"state\":\"type\",\"table\":\"public.analyses\",\"detail\":\"its id is "
+                         "integer\"}"),
+                        "database analyses", "warning", "its id is integer" },
+                { SERVER(",\"hosts\":[{\"host\":\"a\",\"silent\":false},{\"host\":\"b\",\"silent\":true}]"),
+                        "database hosts", "warning", "1 of 2 hosts are silent: b" },
+                { "{\"ok\":false,\"error\":{\"code\":\"failed\",\"message\":\"no route\",\"hint\":\"look\"}}",
+                        "database", "not ok", "no route" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(json_decrefp) json_t *findings = NULL;
+                DoctorFacts facts;
+
+                facts_with_database(&facts, NULL, cases[i].server);
+                findings = checkup(&facts);
+                assert_string_equal(status_of(findings, cases[i].name), cases[i].status);
+                if (!strstr(why_of(findings, cases[i].name), cases[i].word))
+                        fail_msg("'%s' does not say '%s'", why_of(findings, cases[i].name), cases[i].word);
+                every_finding_that_is_not_ok_has_a_remedy(findings);
+                facts_drop(&facts);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(pure_v2_with_systemd_is_ok),
@@ -290,6 +431,11 @@ int main(void) {
                 cmocka_unit_test(corrupt_file_set_aside_is_a_warning),
                 cmocka_unit_test(socket_directory_of_another_is_not_ok),
                 cmocka_unit_test(given_tree_that_is_not_writable_is_not_ok),
+                cmocka_unit_test(without_a_database_nothing_is_said_of_one),
+                cmocka_unit_test(a_database_that_takes_all_is_ok),
+                cmocka_unit_test(each_state_of_shipping_is_said_with_what_waits),
+                cmocka_unit_test(what_was_refused_and_what_waits_too_long_are_warnings),
+                cmocka_unit_test(what_the_server_itself_says_is_looked_at),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

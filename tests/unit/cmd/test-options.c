@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 const Verb verbs[] = {
-        { "list", "", "Lists", 0, 0, OPTION_ALL, NULL },
+        { "list", "", "Lists", 0, 0, OPTION_ALL | OPTION_HOSTS, NULL },
+        { "events", "", "Kills", 0, 0, OPTION_HOSTS | OPTION_FOLLOW, NULL },
         { "show", "RUN", "Shows", 1, 1, 0, NULL },
         { "kill", "RUN...", "Kills", 1, SIZE_MAX, 0, NULL },
         { "set", "RUN", "Changes", 1, 1, OPTION_LIMITS, NULL },
@@ -229,6 +230,27 @@ static void codes_have_their_statuses(void **state) {
         assert_int_equal(answer_status(NULL), CTL_NO_ANSWER);
 }
 
+static void what_goes_with_all_hosts_is_refused_without(void **state) {
+        {
+                PARSE("list", "--host", "a");
+                refused(&p, "--host goes with --all-hosts");
+        }
+        {
+                PARSE("events", "--follow");
+                refused(&p, "--follow goes with --all-hosts");
+        }
+        {
+                PARSE("list", "--all-hosts", "--socket", "/x");
+                refused(&p, "--socket");
+        }
+        {
+                PARSE("events", "--all-hosts", "--follow", "--host", "a", "--postgres", "host=db");
+                assert_int_equal(p.result, 0);
+                assert_true(p.options.all_hosts && p.options.follow);
+                assert_string_equal(p.options.postgres, "host=db");
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(global_options_may_stand_anywhere),
@@ -250,6 +272,7 @@ int main(void) {
                 cmocka_unit_test(a_label_without_a_key_and_a_missing_pid_are_refused),
                 cmocka_unit_test(help_needs_no_run),
                 cmocka_unit_test(codes_have_their_statuses),
+                cmocka_unit_test(what_goes_with_all_hosts_is_refused_without),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
