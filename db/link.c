@@ -33,7 +33,8 @@ static const char target_sql[] =
         "   AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum),"
         " 'may', has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'REFERENCES'),"
         " 'user', current_user,"
-        " 'match', format('%s COLLATE %I.%I', format_type(a.atttypid, -1), s.nspname, l.collname))"
+        " 'match', CASE WHEN l.oid IS NOT NULL THEN"
+        "   format('%s COLLATE %I.%I', format_type(a.atttypid, -1), s.nspname, l.collname) END)"
         " FROM (SELECT coalesce((SELECT confrelid FROM pg_constraint WHERE conrelid = to_regclass('watchdog_runs')"
         "   AND contype = 'f' AND conname = '" RUNS_KEY "'), to_regclass('analyses')) AS oid) t"
         " JOIN pg_class c ON c.oid = t.oid JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -129,19 +130,13 @@ static char *add_sql(const json_t *target, const json_t *table) {
                 is(table, "partitioned") ? "" : " NOT VALID");
 }
 
-/* Ids that the platform has come to know since are put in; what it does not know goes; then nothing is left to fail. */
+/* What the platform does not know goes (analysis_ref keeps it); then no row is left that the key could fail on. */
 static char *settle_sql(const json_t *target, const json_t *table) {
-        _cleanup_(freep) char *known = text_printf("EXISTS (SELECT FROM %s a WHERE a.%s = t.analysis_ref::%s)",
-                member(target, "table"), member(target, "column"), member(target, "match"));
-
-        if (!known)
-                return NULL;
-        return text_printf("UPDATE %s t SET analysis_id = CASE WHEN %s THEN analysis_ref END"
-                           " WHERE (analysis_id IS NOT NULL) <> %s AND analysis_ref IS NOT NULL;"
-                           " UPDATE %s SET analysis_id = NULL WHERE analysis_ref IS NULL AND analysis_id IS NOT NULL;"
+        return text_printf("UPDATE %s t SET analysis_id = NULL WHERE analysis_id IS NOT NULL AND NOT EXISTS"
+                           " (SELECT FROM %s a WHERE a.%s = t.analysis_id::%s);"
                            " ALTER TABLE %s VALIDATE CONSTRAINT %s",
-                member(table, "table"), known, known, member(table, "table"), member(table, "table"),
-                member(table, "key"));
+                member(table, "table"), member(target, "table"), member(target, "column"), member(target, "match"),
+                member(table, "table"), member(table, "key"));
 }
 
 /* One table: its key, and then, in a transaction of its own that locks out nobody, its rows. */
@@ -155,7 +150,7 @@ static int table_link(
                 return -ENOMEM;
         if (!has_key)
                 r = migrate_transaction(remote, schema, add, ret_error);
-        if (r == 0 && !is(table, "partitioned"))
+        if (r == 0 && !is(table, "partitioned") && !is(table, "valid"))
                 r = migrate_transaction(remote, schema, settle, ret_error);
         return r;
 }

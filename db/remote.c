@@ -7,6 +7,8 @@
  */
 #include "db/remote.h"
 
+#include "base/clock.h"
+#include "base/file.h"
 #include "db/postgres.h"
 #include <string.h>
 
@@ -165,6 +167,43 @@ int remote_value(Remote *remote, const char *sql, size_t n, const char *const *p
         if (r == 0)
                 *ret = TAKE_PTR(value);
         return r;
+}
+
+static int fix_time(json_t *object, const char *key, const char *text) {
+        size_t length = strlen(text), zone = strlen("+00:00");
+        _cleanup_(freep) char *utc = NULL;
+        char buffer[CLOCK_RFC3339_MAX];
+        uint64_t usec;
+
+        if (length <= zone || strcmp(text + length - zone, "+00:00") != 0)
+                return 0;
+        utc = text_printf("%.*sZ", (int)(length - zone), text);
+        if (!utc)
+                return -ENOMEM;
+        if (clock_parse_rfc3339(utc, &usec) < 0)
+                return 0;
+        return json_object_set_new(object, key, json_string(clock_format_rfc3339(buffer, usec)));
+}
+
+int remote_fix_times(json_t *value) {
+        const char *key;
+        json_t *member;
+        size_t i;
+        int r = 0;
+
+        json_array_foreach(value, i, member) {
+                if (r == 0)
+                        r = remote_fix_times(member);
+        }
+        json_object_foreach(value, key, member) {
+                size_t length = strlen(key);
+
+                if (r == 0 && json_is_string(member) && length > 3 && strcmp(key + length - 3, "_at") == 0)
+                        r = fix_time(value, key, json_string_value(member));
+                else if (r == 0)
+                        r = remote_fix_times(member);
+        }
+        return r < 0 ? -ENOMEM : 0;
 }
 
 char *remote_identifier(Remote *remote, const char *word) {

@@ -24,33 +24,25 @@ static const char server_sql[] =
         " 'roles', (SELECT jsonb_object_agg(r, EXISTS (SELECT FROM pg_roles WHERE rolname = r))"
         "   FROM unnest(ARRAY['scidex_writer', 'scidex_reader']) r))";
 
-#define TIME_OF_ID(id) "to_timestamp(('x' || left(replace(" id ", '-', ''), 12))::bit(48)::bigint / 1000.0)"
-
+/* The bounds of a partition are ids; the first 12 digits of a UUIDv7 are its milliseconds. */
 static const char tables_sql[] =
         "SELECT jsonb_build_object("
         " 'steps', (SELECT jsonb_agg(to_jsonb(s) ORDER BY version) FROM scidex_schema s),"
         " 'version', (SELECT max(version) FROM scidex_schema),"
-        " 'partitions', (SELECT jsonb_build_object('count', count(bound), 'from', " TIME_OF_ID(
-                "min(bound[1])") ","
-                                 "   'until', " TIME_OF_ID(
-                                         "max(bound[2])") ", 'bytes', coalesce(sum(pg_total_relation_size(oid)), 0))"
-                                                          "   FROM (SELECT c.oid, "
-                                                          "regexp_match(pg_get_expr(c.relpartbound, c.oid),"
-                                                          "     'FROM \\(''([0-9a-f-]+)''\\) TO "
-                                                          "\\(''([0-9a-f-]+)''\\)') AS bound"
-                                                          "     FROM pg_inherits i JOIN pg_class c ON c.oid = "
-                                                          "i.inhrelid"
-                                                          "     WHERE i.inhparent = to_regclass('watchdog_events')) p),"
-                                                          " 'default_bytes', "
-                                                          "pg_relation_size(to_regclass('watchdog_events_default')),"
-                                                          " 'hosts', (SELECT coalesce(jsonb_agg(to_jsonb(h) || "
-                                                          "jsonb_build_object('silent',"
-                                                          "   h.heartbeat_at < now() - 3 * h.heartbeat_sec * interval "
-                                                          "'1 second',"
-                                                          "   'runs', (SELECT count(*) FROM watchdog_processes p"
-                                                          "     WHERE p.host = h.host AND p.supervisor = "
-                                                          "h.supervisor)) ORDER BY h.host, h.supervisor), '[]')"
-                                                          "   FROM watchdog_hosts h))";
+        " 'partitions', (SELECT jsonb_build_object('count', count(*), 'from_at', min(t.from_at),"
+        "   'until_at', max(t.until_at), 'bytes', coalesce(sum(pg_total_relation_size(t.oid)), 0))"
+        "   FROM (SELECT p.oid, to_timestamp(('x' || translate(p.bound[1], '-', ''))::bit(48)::bigint / 1000.0) AS"
+        "     from_at, to_timestamp(('x' || translate(p.bound[2], '-', ''))::bit(48)::bigint / 1000.0) AS until_at"
+        "     FROM (SELECT c.oid, regexp_match(pg_get_expr(c.relpartbound, c.oid),"
+        "       'FROM \\(''([0-9a-f-]{13})[0-9a-f-]*''\\) TO \\(''([0-9a-f-]{13})') AS bound"
+        "       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        "       WHERE i.inhparent = to_regclass('watchdog_events')) p WHERE p.bound IS NOT NULL) t),"
+        " 'default_bytes', pg_relation_size(to_regclass('watchdog_events_default')),"
+        " 'hosts', (SELECT coalesce(jsonb_agg(to_jsonb(h) || jsonb_build_object('silent',"
+        "   h.heartbeat_at < now() - 3 * h.heartbeat_sec * interval '1 second',"
+        "   'runs', (SELECT count(*) FROM watchdog_processes p"
+        "     WHERE p.host = h.host AND p.supervisor = h.supervisor)) ORDER BY h.host, h.supervisor), '[]')"
+        "   FROM watchdog_hosts h))";
 
 static int set_state(json_t *status, const char *state, const char *detail, const char *hint) {
         if (json_object_set_new(status, "state", json_string(state)) < 0 ||
@@ -80,7 +72,7 @@ static int read_tables(Session *session, json_t *status) {
         json_t *link = NULL;
         int r = remote_value(session->remote, tables_sql, 0, NULL, &tables, &error);
 
-        if (r == 0 && json_object_update(status, tables) < 0)
+        if (r == 0 && (remote_fix_times(tables) < 0 || json_object_update(status, tables) < 0))
                 return -ENOMEM;
         if (r == 0)
                 r = link_check(session->remote, &link, &error);

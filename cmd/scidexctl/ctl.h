@@ -103,4 +103,5 @@ int verb_unregister(const Options *options, const Terminal *terminal);
 int verb_events(const Options *options, const Terminal *terminal);
 int verb_history(const Options *options, const Terminal *terminal);
 int verb_top(const Options *options, const Terminal *terminal);
+int verb_db(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);
