@@ -16,14 +16,13 @@ import json
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import scidextest  # noqa: E402
-from postgrestest import Feeder, Server, migrate, server_user, uuid7  # noqa: E402
+from postgrestest import Feeder, Server, migrate, multiply_event, server_user  # noqa: E402
 from scidextest import read_text  # noqa: E402
 
 PROMISED = 20_000
@@ -34,23 +33,6 @@ APPLICATION = "backend_type = 'client backend' AND pid <> pg_backend_pid() AND d
 def processor_seconds(pid):
     fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def multiply(spool, number):
-    """NUMBER events in the outbox, all but their ids like the first."""
-    with sqlite3.connect(spool) as connection:
-        names = [row[1] for row in connection.execute("PRAGMA table_info(watchdog_events)")]
-        values = ", ".join({"event_id": "?1", "run_id": "?2"}.get(name, f'"{name}"') for name in names)
-        columns = ", ".join(f'"{name}"' for name in names)
-        first = connection.execute("SELECT event_id FROM watchdog_events").fetchone()[0]
-        now = time.time() - number / 1000
-        ids = sorted(uuid7(now + index / 1000) for index in range(number - 1))
-        connection.executemany(
-            f"INSERT INTO watchdog_events ({columns}) SELECT {values} FROM watchdog_events WHERE event_id = '{first}'",
-            [(event_id, uuid7()) for event_id in ids],
-        )
-        connection.executemany("INSERT INTO outbox (kind, key, created_at) VALUES ('event', ?, '2026-11-21T00:00:00.000000Z')", [(one,) for one in ids])
-    connection.close()
 
 
 def timeline(samples):
@@ -113,7 +95,7 @@ def main():
         feeder.start()
         feeder.event(timeline=timeline(arguments.samples))
         feeder.stop()
-        multiply(os.path.join(place, "spool", "spool.sqlite"), arguments.events)
+        multiply_event(os.path.join(place, "spool", "spool.sqlite"), arguments.events)
         shipped = ship(server, feeder, arguments.events)
         copied = copy(server, arguments.events)
         version = server.psql("SHOW server_version")

@@ -4,6 +4,7 @@ Latency is compared, never asserted in seconds: each world with a broken databas
 """
 
 import os
+import shutil
 import socket
 import statistics
 import sys
@@ -11,12 +12,13 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import WAIT, PostgresTest, Server  # noqa: E402
+from postgrestest import WAIT, PostgresTest, Server, multiply_event  # noqa: E402
 from scidextest import BUILD, ScidexTest, World, eventually, needs, skip, wait_readable, write_text  # noqa: E402
 
 LIMIT = 0.05
 KILLED = ("--timeout", "50ms", "--grace", "5s", "--", "sleep", "1000")
 ROUNDS = 9
+BACKLOG = 40_000
 
 
 class States(PostgresTest):
@@ -219,6 +221,23 @@ class States(PostgresTest):
         os.unlink(hung)
         eventually(lambda: world.status()["unrecorded"] == 0, WAIT, "the record is written")
         self.assert_arrives(world, run_ids)
+
+    def test_a_backlog_on_its_way(self):
+        self.migrate()
+        feeder = self.feeder("host=/nonexistent")
+        feeder.event()
+        feeder.stop()
+        spool = os.path.join(feeder.directory, "spool")
+        multiply_event(os.path.join(spool, "spool.sqlite"), BACKLOG)
+        world = self.new_world()
+        shutil.copytree(spool, os.path.join(world.state, "scidex"))
+        world.start_daemon()
+        world.wait_state("ok")
+        before = world.postgres()["waiting"]
+        run_ids = self.assert_kills_as_without(world)
+        print(f"     waiting before and after: {before}, {world.postgres()['waiting']}")
+        self.assert_arrives(world, run_ids)
+        self.assertEqual(self.count("watchdog_events"), BACKLOG + len(run_ids))
 
     def test_an_installation_without_libpq_says_so_and_keeps_the_rows(self):
         self.migrate()

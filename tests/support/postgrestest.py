@@ -625,6 +625,23 @@ class Feeder:
         return row
 
 
+def multiply_event(spool, number):
+    """NUMBER events in the history and the outbox of a record that has one: all but their ids like it. No recorder may run."""
+    with sqlite3.connect(spool) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(watchdog_events)")]
+        values = ", ".join({"event_id": "?1", "run_id": "?2"}.get(name, f'"{name}"') for name in names)
+        columns = ", ".join(f'"{name}"' for name in names)
+        first = connection.execute("SELECT event_id FROM watchdog_events").fetchone()[0]
+        now = time.time() - number / 1000
+        ids = sorted(uuid7(now + index / 1000) for index in range(number - 1))
+        connection.executemany(
+            f"INSERT INTO watchdog_events ({columns}) SELECT {values} FROM watchdog_events WHERE event_id = '{first}'",
+            [(event_id, uuid7()) for event_id in ids],
+        )
+        connection.executemany("INSERT INTO outbox (kind, key, created_at) VALUES ('event', ?, '2026-11-21T00:00:00.000000Z')", [(one,) for one in ids])
+    connection.close()
+
+
 def timestamp(seconds=None):
     moment = datetime.datetime.fromtimestamp(time.time() if seconds is None else seconds, datetime.timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
