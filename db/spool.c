@@ -214,37 +214,32 @@ static bool syncs_log(sqlite3 *db) {
         return full;
 }
 
-/* A log is only synced when it is carried over then; a rollback journal keeps its syncs, it needs them to be whole. */
-static int spool_transact_change(Spool *spool, int (*change)(sqlite3 *, void *), void *userdata, bool durable) {
-        bool relaxed = !durable && syncs_log(spool->db);
-        int rc;
+static int spool_transact_change(Spool *spool, int (*change)(sqlite3 *, void *), void *userdata) {
+        int rc = sqlite3_exec(spool->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
-        if (relaxed)
-                (void)sqlite3_exec(spool->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
-        rc = sqlite3_exec(spool->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
                 rc = change(spool->db, userdata);
-        if (rc == SQLITE_OK)
-                rc = sqlite3_exec(spool->db, "COMMIT", NULL, NULL, NULL);
-        if (rc != SQLITE_OK && !sqlite3_get_autocommit(spool->db))
-                (void)sqlite3_exec(spool->db, "ROLLBACK", NULL, NULL, NULL);
-        if (relaxed)
-                (void)sqlite3_exec(spool->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
-        return rc;
+        return rc == SQLITE_OK ? sqlite3_exec(spool->db, "COMMIT", NULL, NULL, NULL) : rc;
 }
 
 int spool_change(Spool *spool, int (*change)(sqlite3 *db, void *userdata), void *userdata, bool durable) {
+        bool relaxed;
         int rc;
 
         if (spool_ready(spool) != 0)
                 return SPOOL_E_AWAY;
-        rc = spool_transact_change(spool, change, userdata, durable);
-        if (rc == SQLITE_OK) {
+        /* A log is only synced when it is carried over then; a rollback journal keeps its syncs, to be whole. */
+        relaxed = !durable && syncs_log(spool->db);
+        if (relaxed)
+                (void)sqlite3_exec(spool->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+        rc = spool_transact_change(spool, change, userdata);
+        if (rc == SQLITE_OK)
                 spool_worked(spool);
-                return 0;
-        }
-        spool_failed(spool, rc);
-        return SPOOL_E_AWAY;
+        else
+                spool_failed(spool, rc);
+        if (relaxed && spool->db)
+                (void)sqlite3_exec(spool->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
+        return rc == SQLITE_OK ? 0 : SPOOL_E_AWAY;
 }
 
 uint64_t spool_generation(const Spool *spool) {
