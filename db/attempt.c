@@ -15,8 +15,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#define STACK_BYTES (512 * 1024) /* TLS and resolver plug-ins want some; the default of 8 MiB counts as locked memory \
-                                  */
+#define STACK_BYTES                                                                                       \
+        (512 * 1024) /* TLS and resolver plug-ins want some; the default of 8 MiB counts as locked memory \
+                      */
 
 typedef struct Job {
         atomic_int holders;

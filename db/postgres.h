@@ -8,9 +8,6 @@
 #include "db/postgres-error.h"
 #include <libpq-fe.h>
 
-/* What scidex_schema must say for this program to write: the number of the last migration. */
-#define POSTGRES_SCHEMA_VERSION 1
-
 #define POSTGRES_CREDENTIAL "postgres.password" /* below $CREDENTIALS_DIRECTORY, systemd.exec(5) LoadCredential= */
 
 typedef struct PostgresTrouble {

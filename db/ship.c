@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "db/attempt.h"
 #include "db/batch.h"
+#include "db/migrate.h"
 #include "db/pace.h"
 #include <fcntl.h>
 #include <string.h>
@@ -342,9 +343,9 @@ static void on_version(const PipelineReply *reply, void *userdata) {
                 return;
         }
         ship->schema_version = PQntuples(reply->rows) > 0 ? strtoll(PQgetvalue(reply->rows, 0, 0), NULL, 10) : 0;
-        if (ship->schema_version != POSTGRES_SCHEMA_VERSION) {
+        if (ship->schema_version != migrate_latest()) {
                 detail = text_printf("the database has version %lld of the tables, this program writes version %d",
-                        (long long)ship->schema_version, POSTGRES_SCHEMA_VERSION);
+                        (long long)ship->schema_version, migrate_latest());
                 ship_fail_words(ship, POSTGRES_SCHEMA, detail);
                 return;
         }

@@ -287,7 +287,7 @@ static void ask_kills(Client *client, Answers *answers, const json_t *body) {
 static void ask_storage(Client *client, Answers *answers, const json_t *body) {
         json_t *reply = message_reply("storage");
 
-        if (reply && json_object_set_new(reply, "storage", spool_storage(answers->spool)) < 0) {
+        if (reply && json_object_set_new(reply, "storage", shipping_storage(answers->shipping, answers->spool)) < 0) {
                 json_decref(reply);
                 reply = NULL;
         }
@@ -318,6 +318,7 @@ static void ask_retry(Client *client, Answers *answers, const json_t *body) {
                 return;
         }
         r = outbox_retry(answers->spool, (int64_t)id, &count);
+        shipping_wake(answers->shipping);
         if (r > 0)
                 send_away(client, answers, "retry");
         else if (r == 0 && id > 0 && count == 0)

@@ -8,6 +8,7 @@
 typedef struct Answers {
         Spool *spool;
         Intake *intake;         /* borrowed; NULL: only reading */
+        Shipping *shipping;     /* borrowed; may be NULL */
         sd_event *until_closed; /* not NULL: the loop exits when the (only) client has gone */
 } Answers;
 

@@ -43,6 +43,7 @@ typedef struct Outgoing {
 struct Intake {
         sd_event *event; /* owned */
         Spool *spool;
+        Shipping *shipping;                          /* borrowed; may be NULL */
         int fd;                                      /* owned */
         sd_event_source *io;                         /* owned */
         sd_event_source *flush, *behind, *retry;     /* owned */
@@ -79,6 +80,7 @@ void intake_free(Intake *intake) {
                 STAILQ_REMOVE_HEAD(&intake->outgoing, link);
                 outgoing_free(out);
         }
+        shipping_on_change(intake->shipping, NULL, NULL);
         sd_event_source_disable_unref(intake->retain_timer);
         sd_event_source_disable_unref(intake->retain_step);
         sd_event_source_disable_unref(intake->retry);
@@ -147,11 +149,21 @@ static void answer(Intake *intake, const char *op, json_t *n, json_t *reply) {
         say(intake, reply);
 }
 
+static void send_storage(void *userdata) {
+        Intake *intake = userdata;
+        json_t *packet = message_request("storage");
+
+        if (packet && json_object_set_new(packet, "storage", shipping_storage(intake->shipping, intake->spool)) < 0) {
+                json_decref(packet);
+                packet = NULL;
+        }
+        say(intake, packet);
+}
+
 /* One line in the log and one packet for the supervisor, if there is something new. */
 static void report_storage(Intake *intake) {
         bool bad = spool_state(intake->spool) != STORAGE_OK;
         const char *detail = spool_detail(intake->spool), *hint = spool_hint(intake->spool);
-        json_t *packet;
 
         if (spool_changes(intake->spool) == intake->changes)
                 return;
@@ -160,12 +172,7 @@ static void report_storage(Intake *intake) {
                         storage_state_to_string(spool_state(intake->spool)), *detail ? ": " : "", detail,
                         hint ? ". " : "", hint ? hint : "");
         intake->changes = spool_changes(intake->spool);
-        packet = message_request("storage");
-        if (packet && json_object_set_new(packet, "storage", spool_storage(intake->spool)) < 0) {
-                json_decref(packet);
-                packet = NULL;
-        }
-        say(intake, packet);
+        send_storage(intake);
 }
 
 static void arm_once(sd_event_source *source) {
@@ -252,6 +259,7 @@ static void store(Intake *intake) {
                 intake->failing = false;
                 disarm(intake->retry);
                 plan_retention(intake);
+                shipping_wake(intake->shipping);
                 if (intake->n_pending > 0)
                         arm_once(intake->flush);
         }
@@ -334,7 +342,7 @@ static void hang_up(Intake *intake) {
         if (intake->n_pending > 0)
                 log_line(LOG_LEVEL_ERROR, "the supervisor is gone and %zu records could not be stored: %s",
                         intake->n_pending, spool_detail(intake->spool));
-        (void)sd_event_exit(intake->event, intake->n_pending > 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+        shipping_finish(intake->shipping, intake->event, intake->n_pending > 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static int on_link(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -399,7 +407,7 @@ static int add_sources(Intake *intake) {
         return add_source_time(intake, RETAIN_SLACK_USEC, on_retain_timer, &intake->retain_timer);
 }
 
-int intake_new(sd_event *event, int fd, Spool *spool, Intake **ret) {
+int intake_new(sd_event *event, int fd, Spool *spool, Shipping *shipping, Intake **ret) {
         _cleanup_(intake_freep) Intake *intake = calloc(1, sizeof(*intake));
         int r;
 
@@ -407,12 +415,13 @@ int intake_new(sd_event *event, int fd, Spool *spool, Intake **ret) {
                 (void)close_fd(fd);
                 return -ENOMEM;
         }
-        *intake = (Intake){ .event = sd_event_ref(event), .spool = spool, .fd = fd };
+        *intake = (Intake){ .event = sd_event_ref(event), .spool = spool, .shipping = shipping, .fd = fd };
         STAILQ_INIT(&intake->pending);
         STAILQ_INIT(&intake->outgoing);
         r = add_sources(intake);
         if (r < 0)
                 return r;
+        shipping_on_change(shipping, send_storage, intake);
         report_storage(intake);
         if (spool_state(spool) == STORAGE_OK)
                 arm_once(intake->retain_step);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/cleanup.h"
+#include "cmd/scidex-recorder/shipping.h"
 #include "db/spool.h"
 #include <systemd/sd-event.h>
 
@@ -9,10 +10,11 @@ typedef struct Intake Intake;
 
 /*
  * fd (owned from here on) is the socketpair to the supervisor; -EBADF: none, only the history is kept in bounds. When
- * the supervisor hangs up what is pending is stored and the loop exits: 0, or EXIT_FAILURE if rows are lost. 0 or
- * -errno.
+ * the supervisor hangs up what is pending is stored, shipped as far as that goes at once, and the loop exits: 0, or
+ * EXIT_FAILURE if rows are lost. shipping (borrowed) may be NULL; it is woken when rows were stored, and its changes
+ * are told to the supervisor. 0 or -errno.
  */
-int intake_new(sd_event *event, int fd, Spool *spool, Intake **ret);
+int intake_new(sd_event *event, int fd, Spool *spool, Shipping *shipping, Intake **ret);
 /* Takes in and stores what the supervisor has sent so far, so that an answer is no older than the question. NULL-safe.
  */
 void intake_settle(Intake *intake);

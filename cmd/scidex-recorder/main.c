@@ -12,6 +12,7 @@
 #include "cmd/scidex-recorder/answers.h"
 #include "cmd/scidex-recorder/become.h"
 #include "cmd/scidex-recorder/intake.h"
+#include "cmd/scidex-recorder/shipping.h"
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
@@ -51,7 +52,8 @@ static const char help_text[] =
         "  --help, --version\n"
         "\n"
         "Environment: SCIDEX_STORAGE_HISTORY (as --history, which wins),\n"
-        "SCIDEX_STORAGE_POSTGRES (set: what comes is also queued for shipping).\n"
+        "SCIDEX_STORAGE_POSTGRES (connection string: what comes is also shipped there),\n"
+        "CREDENTIALS_DIRECTORY (postgres.password in it: used where the string names none).\n"
         "Exit status: 0 done; 1 records could not be stored, or the start failed; 64 usage.\n";
 
 static int usage(const char *input, const char *reason, const char *remedy) {
@@ -59,7 +61,6 @@ static int usage(const char *input, const char *reason, const char *remedy) {
         return EX_USAGE;
 }
 
-/* The number of an open socket, which then does not reach any child. */
 static int parse_socket(const char *option, const char *text, int *ret_fd) {
         struct stat st;
         uint64_t value;
@@ -68,8 +69,6 @@ static int parse_socket(const char *option, const char *text, int *ret_fd) {
                 return usage(option, "is no open file descriptor", "give the number of a socket that is passed on");
         if (!S_ISSOCK(st.st_mode))
                 return usage(option, "is no socket", "give the number of a socket that is passed on");
-        if (fcntl((int)value, F_SETFD, FD_CLOEXEC) < 0)
-                return EXIT_FAILURE;
         *ret_fd = (int)value;
         return 0;
 }
@@ -200,17 +199,17 @@ static void read_history(const Options *options, uint64_t *ret_usec, uint64_t *r
                         options->history ? "--history" : "SCIDEX_STORAGE_HISTORY", text, hint ? hint : "");
 }
 
-static int open_spool(const Options *options, Spool **ret) {
-        const char *postgres = getenv("SCIDEX_STORAGE_POSTGRES");
-        SpoolOptions spool = {
-                .directory = options->directory, .read_only = options->read, .outbox = postgres && *postgres
-        };
-        char host[HOST_NAME_MAX + 1] = "", boot_id[37] = "";
+typedef struct Host {
+        char name[HOST_NAME_MAX + 1], boot_id[37];
+} Host;
 
-        (void)gethostname(host, sizeof(host) - 1);
-        (void)clock_boot_id(boot_id);
-        spool.host = host;
-        spool.boot_id = boot_id;
+static int open_spool(const Options *options, const Host *host, Spool **ret) {
+        SpoolOptions spool = { .directory = options->directory,
+                .host = host->name,
+                .boot_id = host->boot_id,
+                .read_only = options->read,
+                .outbox = shipping_is_wanted() };
+
         read_history(options, &spool.history_usec, &spool.history_bytes);
         return spool_new(&spool, ret);
 }
@@ -237,8 +236,18 @@ static int settle_signals(sd_event *event, const Options *options) {
         return r < 0 ? r : sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
 }
 
-static int serve(sd_event *event, const Options *options, Spool *spool) {
-        Answers answers = { .spool = spool, .until_closed = options->read ? event : NULL };
+/* The system's supervisor gives its recorder a user, or says whose members may read; a user's own does neither. */
+static int begin_shipping(sd_event *event, const Options *options, const Host *host, Spool *spool, Shipping **ret) {
+        ShippingOptions shipping = { .directory = options->directory,
+                .host = host->name,
+                .boot_id = host->boot_id,
+                .of_system = options->uid != ID_NONE || options->policy.group_name };
+
+        return options->read ? 0 : shipping_new(event, spool, &shipping, ret);
+}
+
+static int serve(sd_event *event, const Options *options, Spool *spool, Shipping *shipping) {
+        Answers answers = { .spool = spool, .shipping = shipping, .until_closed = options->read ? event : NULL };
         _cleanup_(server_freep) Server *server = NULL;
         _cleanup_(intake_freep) Intake *intake = NULL;
         int r;
@@ -246,7 +255,7 @@ static int serve(sd_event *event, const Options *options, Spool *spool) {
         r = server_new(event, options->listen_fd, &answers_handlers, &answers, &server);
         if (r >= 0)
                 r = options->read ? server_add_client(server, options->client_fd, NULL)
-                                  : intake_new(event, options->supervisor_fd, spool, &intake);
+                                  : intake_new(event, options->supervisor_fd, spool, shipping, &intake);
         answers.intake = intake;
         if (r < 0)
                 return r;
@@ -274,21 +283,38 @@ static int settle_user(Options *options) {
 static int run(Options *options) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(spool_freep) Spool *spool = NULL;
+        _cleanup_(shipping_freep) Shipping *shipping = NULL;
+        Host host = { .name = "" };
         int r;
 
         (void)umask(077);
+        (void)gethostname(host.name, sizeof(host.name) - 1);
+        (void)clock_boot_id(host.boot_id);
+        shipping_read_credential();
         if (settle_user(options) < 0)
                 return EXIT_FAILURE;
         r = sd_event_new(&event);
         if (r >= 0)
                 r = settle_signals(event, options);
         if (r >= 0)
-                r = open_spool(options, &spool);
+                r = open_spool(options, &host, &spool);
         if (r >= 0)
-                r = serve(event, options, spool);
+                r = begin_shipping(event, options, &host, spool, &shipping);
+        if (r >= 0)
+                r = serve(event, options, spool, shipping);
         if (r < 0)
                 log_line(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-r));
         return r < 0 ? EXIT_FAILURE : r;
+}
+
+/* From any child. Not before this program has become the one that ships. */
+static int keep_sockets(const Options *options) {
+        const int fds[] = { options->supervisor_fd, options->listen_fd, options->client_fd };
+
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+                        return -errno;
+        return 0;
 }
 
 int main(int argc, char *argv[]) {
@@ -299,5 +325,7 @@ int main(int argc, char *argv[]) {
         r = parse_options(argc, argv, &options);
         if (r != 0 || options.done)
                 return r;
-        return run(&options);
+        if (!options.read)
+                shipping_exec(argv);
+        return keep_sockets(&options) < 0 ? EXIT_FAILURE : run(&options);
 }

@@ -39,8 +39,8 @@ void shipping_exec(char *argv[]) {
                 (void)execv(path, argv);
                 r = -errno;
         }
-        log_line(LOG_LEVEL_WARNING, r == -ENOENT ? "%s, ignoring " VARIABLE ": rows wait in the local history"
-                                                 : "%s: can't be started: %s",
+        log_line(LOG_LEVEL_WARNING,
+                r == -ENOENT ? "%s, ignoring " VARIABLE ": rows wait in the local history" : "%s: can't be started: %s",
                 r == -ENOENT ? MISSING : PROGRAM, strerror(-r));
 }
 

@@ -6,8 +6,8 @@
  */
 #include "cmd/scidex-recorder/shipping.h"
 
-#include "base/log.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "db/postgres.h"
 #include "db/ship.h"
 #include <string.h>
