@@ -114,37 +114,43 @@ static void check_analyses(Findings *f, const json_t *analyses) {
                 state, detail ? ": " : "", detail ? detail : "");
 }
 
-/* Of the server's clock and zone: days don't matter here. */
-static bool month_time(const json_t *partitions, uint64_t *ret) {
-        const char *text = field_text(partitions, "until");
-        _cleanup_(freep) char *day = text ? text_printf("%.10sT00:00:00Z", text) : NULL;
-
-        return day && clock_parse_rfc3339(day, ret) == 0;
-}
-
 static void check_partitions(Findings *f, const json_t *partitions, uint64_t now) {
         uint64_t until = 0;
 
-        if (partitions && (!month_time(partitions, &until) || until < usec_add(now, AHEAD_USEC)))
+        if (partitions && (!field_time(partitions, "until_at", &until) || until < usec_add(now, AHEAD_USEC)))
                 finding_add(f, "database partitions", FINDING_WARNING,
                         "scidexctl db migrate makes them; so does a recorder that ships.",
                         "there is no partition for next week's events: they would go to the default one");
 }
 
 static void check_settings(Findings *f, const json_t *server) {
-        static const char *const settings[] = { "fsync", "full_page_writes" };
+        static const struct {
+                const char *member;
+                bool bad;
+                const char *why, *remedy;
+        } settings[] = {
+                { "fsync", false, "fsync is off: a power failure of the server can lose or damage what it has taken",
+                        "Switch it on in postgresql.conf; what was acknowledged is no longer in the outbox." },
+                { "full_page_writes", false,
+                        "full_page_writes is off: a power failure of the server can damage what it has taken",
+                        "Switch it on in postgresql.conf; what was acknowledged is no longer in the outbox." },
+                { "standby", true, "it is a standby: the record can be read there, not written",
+                        "Name the primary server: [storage] postgres." },
+                { "everyone_may_create", true, "everybody may make tables and functions in the record's schema",
+                        "REVOKE CREATE ON SCHEMA … FROM PUBLIC" },
+        };
         const char *encoding = field_text(server, "encoding");
 
         if (encoding && strcmp(encoding, "UTF8") != 0)
                 finding_add(f, "database encoding", FINDING_WARNING,
                         "Make the database with ENCODING 'UTF8' (createdb -E UTF8 -T template0).",
                         "it is %s: ids and command lines with other characters are refused and put aside", encoding);
-        for (size_t i = 0; i < ELEMENTSOF(settings); i++)
-                if (json_is_false(json_object_get(server, settings[i])))
-                        finding_add(f, "database settings", FINDING_WARNING,
-                                "Switch it on in postgresql.conf; what was acknowledged is no longer in the outbox.",
-                                "%s is off: a power failure of the server can lose or damage what it has taken",
-                                settings[i]);
+        for (size_t i = 0; i < ELEMENTSOF(settings); i++) {
+                const json_t *value = json_object_get(server, settings[i].member);
+
+                if (json_is_boolean(value) && json_is_true(value) == settings[i].bad)
+                        finding_add(f, "database settings", FINDING_WARNING, settings[i].remedy, "%s", settings[i].why);
+        }
 }
 
 static void check_hosts(Findings *f, const json_t *hosts) {

@@ -294,7 +294,7 @@ static void facts_drop(DoctorFacts *facts) {
 #define SERVER(more)                                                                                                   \
         "{\"ok\":true,\"database\":{\"state\":\"ok\",\"version\":1,\"latest\":1,\"encoding\":\"UTF8\",\"fsync\":true," \
         "\"full_page_writes\":true,\"analyses\":{\"state\":\"linked\"},\"hosts\":[],"                                  \
-        "\"partitions\":{\"until\":\"2027-02-01T00:00:00+00:00\"}" more "}}"
+        "\"partitions\":{\"until_at\":\"2027-02-01T00:00:00Z\"}" more "}}"
 
 static const char *why_of(const json_t *findings, const char *name) {
         const json_t *finding;
@@ -386,10 +386,12 @@ static void what_the_server_itself_says_is_looked_at(void **state) {
                         "database schema", "not ok", "no tables" },
                 { SERVER(",\"encoding\":\"LATIN1\""), "database encoding", "warning", "LATIN1" },
                 { SERVER(",\"fsync\":false"), "database settings", "warning", "fsync is off" },
+                { SERVER(",\"standby\":true"), "database settings", "warning", "standby" },
+                { SERVER(",\"everyone_may_create\":true"), "database settings", "warning", "everybody" },
                 { SERVER(",\"full_page_writes\":false"), "database settings", "warning", "full_page_writes is off" },
-                { SERVER(",\"partitions\":{\"until\":\"2026-11-25T00:00:00+00:00\"}"), "database partitions", "warning",
+                { SERVER(",\"partitions\":{\"until_at\":\"2026-11-25T00:00:00Z\"}"), "database partitions", "warning",
                         "no partition" },
-                { SERVER(",\"partitions\":{\"until\":null}"), "database partitions", "warning", "no partition" },
+                { SERVER(",\"partitions\":{\"until_at\":null}"), "database partitions", "warning", "no partition" },
                 { SERVER(",\"analyses\":{\"state\":\"type\",\"table\":\"public.analyses\",\"detail\":\"its id is "
                          "integer\"}"),
                         "database analyses", "warning", "its id is integer" },
