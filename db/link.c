@@ -150,6 +150,9 @@ static int table_link(
                 return -ENOMEM;
         if (!has_key)
                 r = migrate_transaction(remote, schema, add, ret_error);
+        /* Another host was quicker; its rows it may not have settled yet. */
+        if (r == REMOTE_E_FAILED && strcmp(ret_error->sqlstate, "42710") == 0)
+                r = 0;
         if (r == 0 && !is(table, "partitioned") && !is(table, "valid"))
                 r = migrate_transaction(remote, schema, settle, ret_error);
         return r;

@@ -157,6 +157,7 @@ DECLARE
     beyond uuid;
     name text;
     place text;
+    attached boolean;
 BEGIN
     IF at IS NULL OR at < now() - interval '20 years' OR at > now() + interval '3 months' THEN
         RETURN NULL;
@@ -166,13 +167,16 @@ BEGIN
     beyond := scidex_event_id_at(month + interval '1 month');
     name := 'watchdog_events_' || to_char(month, '"y"YYYY"m"MM');
     place := format('%I.%I', current_schema(), name);
+    -- By a query and not by to_regclass(), which after the wait would still remember that there was none.
     IF to_regclass(place) IS NULL THEN
         PERFORM pg_advisory_xact_lock(126870807143800);
     END IF;
-    IF to_regclass(place) IS NOT NULL THEN
-        PERFORM FROM pg_inherits
-          WHERE inhrelid = to_regclass(place) AND inhparent = 'watchdog_events'::regclass AND NOT inhdetachpending;
-        RETURN CASE WHEN FOUND THEN name END;
+    SELECT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND i.inhparent = 'watchdog_events'::regclass)
+      INTO attached
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relname = name AND n.nspname = current_schema();
+    IF FOUND THEN
+        RETURN CASE WHEN attached THEN name END;
     END IF;
     LOCK TABLE watchdog_events_default IN ACCESS EXCLUSIVE MODE;
     -- Only ever added to: vacuum, which marks pages that an index alone can answer for, is to come by inserts.
