@@ -4,7 +4,6 @@
 #include "db/columns.h"
 #include "db/migrate.h"
 #include "db/migrations.h"
-#include "db/postgres.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,10 +20,6 @@ static void steps_are_numbered_from_one(void **state) {
                 assert_true(strlen(m->sql) > 0);
         }
         assert_int_equal(migrate_latest(), version);
-}
-
-static void the_recorder_writes_the_newest(void **state) {
-        assert_int_equal(POSTGRES_SCHEMA_VERSION, migrate_latest());
 }
 
 /* The definition of a table, from its name to the end of the statement. */
@@ -96,7 +91,6 @@ static void each_function_of_the_owner_pins_its_search_path(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(steps_are_numbered_from_one),
-                cmocka_unit_test(the_recorder_writes_the_newest),
                 cmocka_unit_test(each_member_of_the_record_has_its_column),
                 cmocka_unit_test(each_function_of_the_owner_pins_its_search_path),
         };
