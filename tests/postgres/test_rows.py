@@ -13,7 +13,12 @@ from scidextest import eventually  # noqa: E402
 LINKED = ("watchdog_events", "watchdog_runs", "watchdog_processes")
 
 
-class Analyses(PostgresTest):
+class Rows(PostgresTest):
+    def dead(self, feeder):
+        return feeder.sql("SELECT key, sqlstate, message FROM dead_letters ORDER BY id")
+
+
+class Analyses(Rows):
     MIGRATED = False
 
     def make_analyses(self, *ids, key="text"):
@@ -27,8 +32,8 @@ class Analyses(PostgresTest):
 
     def feed(self, feeder, analysis_id):
         """A run alive and one that was killed, both of that analysis."""
-        alive = feeder.process(analysis_id=analysis_id)["run_id"]
-        ended = feeder.run(analysis_id=analysis_id)["run_id"]
+        alive = feeder.alive(analysis_id=analysis_id)["run_id"]
+        ended = feeder.ended(analysis_id=analysis_id)["run_id"]
         feeder.event(run_id=ended, analysis_id=analysis_id)
         feeder.settle()
         return {"watchdog_processes": alive, "watchdog_runs": ended, "watchdog_events": ended}
@@ -137,19 +142,19 @@ class Analyses(PostgresTest):
         self.assertEqual(feeder.postgres()["dead_letters"], 0)
 
 
-class Text(PostgresTest):
+class Text(Rows):
     def test_an_id_that_is_no_text_is_launched_and_shipped_escaped(self):
         world = self.new_world()
         world.start_daemon()
         done = subprocess.run(
-            [world.program("scidex-run"), "--quiet", "--analysis-id", b"caf\xe9", "--timeout", "50ms", "--", "sleep", "1000", b"\xff\xfe"],
+            [world.program("scidex-run"), "--quiet", "--analysis-id", b"caf\xe9", "--timeout", "50ms", "--", "sh", "-c", "sleep 1000", b"caf\xe9"],
             env=world.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         # Refused with a reason is as good as escaped: what is not allowed is a row that is lost.
         if done.returncode == 125:
             self.assertTrue(done.stderr)
             done = subprocess.run(
-                [world.program("scidex-run"), "--quiet", "--timeout", "50ms", "--", "sleep", "1000", b"caf\xe9"],
+                [world.program("scidex-run"), "--quiet", "--timeout", "50ms", "--", "sh", "-c", "sleep 1000", b"caf\xe9"],
                 env=world.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             )  # fmt: skip
         eventually(world.events, WAIT)
@@ -161,7 +166,7 @@ class Text(PostgresTest):
     def test_bytes_that_the_server_does_not_take_are_escaped_wherever_they_stand(self):
         feeder = self.feeder("host=/nonexistent")
         wrong = [feeder.event(analysis_id="SDA-1") for _ in range(3)]
-        run = feeder.run(analysis_id="SDA-1")
+        run = feeder.ended(analysis_id="SDA-1")
         right = feeder.event(analysis_id="SDA-1")
         feeder.stop()
         # As text of SQLite's may be: nothing there is checked.
@@ -172,7 +177,7 @@ class Text(PostgresTest):
         feeder.conninfo = self.server.conninfo()
         feeder.start()
         feeder.wait_shipped()
-        self.assertEqual(feeder.postgres()["dead_letters"], 0)
+        self.assertEqual(self.dead(feeder), [])
         self.assertEqual(self.count("watchdog_events"), 4)
         self.assertEqual(self.count("watchdog_runs", f"run_id = '{run['run_id']}'"), 1)
         found = self.server.json("SELECT event_id, analysis_ref, comm, detail FROM watchdog_events")
@@ -183,10 +188,7 @@ class Text(PostgresTest):
         self.assertEqual(by_id[right["event_id"]]["analysis_ref"], "SDA-1")
 
 
-class Refused(PostgresTest):
-    def dead(self, feeder):
-        return feeder.sql("SELECT key, sqlstate, message FROM dead_letters ORDER BY id")
-
+class Refused(Rows):
     def test_a_refused_row_is_set_aside_and_holds_up_no_other(self):
         self.server.psql("ALTER TABLE watchdog_events ADD CONSTRAINT no_bad CHECK (comm <> 'bad')")
         feeder = self.feeder("host=/nonexistent")
@@ -243,16 +245,16 @@ class Refused(PostgresTest):
         self.assertEqual(world.postgres()["dead_letters"], 0)
 
 
-class Order(PostgresTest):
+class Order(Rows):
     def test_a_run_is_alive_then_ended(self):
         feeder = self.feeder()
         feeder.wait_state("ok")
-        run = feeder.process()
+        run = feeder.alive()
         feeder.settle()
         feeder.wait_shipped()
         eventually(lambda: self.count("watchdog_processes", f"run_id = '{run['run_id']}'") == 1, WAIT)
         self.assertEqual(self.count("watchdog_runs"), 0)
-        feeder.run(run_id=run["run_id"], verdict="completed")
+        feeder.ended(run_id=run["run_id"], verdict="completed")
         feeder.settle()
         feeder.wait_shipped()
         self.assertEqual(self.count("watchdog_processes"), 0)
@@ -276,7 +278,7 @@ class Order(PostgresTest):
 
     def test_processes_of_this_host_that_nobody_knows_any_more_are_closed(self):
         feeder = self.feeder()
-        kept, gone = feeder.process(), feeder.process()
+        kept, gone = feeder.alive(), feeder.alive()
         feeder.settle()
         feeder.wait_shipped()
         self.assertEqual(self.count("watchdog_processes"), 2)

@@ -609,12 +609,12 @@ class Feeder:
         }  # fmt: skip
         return {**row, **members}
 
-    def process(self, **members):
+    def alive(self, **members):
         row = self.run_row(**{"state": "running", "verdict": None, "ended_at": None, "duration_sec": None, "events": 0, **members})
         self.send("process", run=row)
         return row
 
-    def run(self, **members):
+    def ended(self, **members):
         row = self.run_row(**members)
         self.send("run", run=row)
         return row
