@@ -89,6 +89,19 @@ static json_t *answer_of_nobody(const Options *options, Where where) {
                 "no supervisor is running and there is no record in %s", directory ? directory : "the state directory");
 }
 
+/* The file itself where nobody has answered for it; that somebody should have is kept in the answer. */
+static json_t *ask_disk_instead(json_t *failed, const json_t *request) {
+        json_t *error = json_incref(json_object_get(failed, "error")), *answer = failed;
+
+        answer_keep(&answer, ask_disk(request));
+        if (error && answer != failed && json_object_set(answer, "instead_of", error) < 0) {
+                json_decref(answer);
+                answer = NULL;
+        }
+        json_decref(error);
+        return answer;
+}
+
 json_t *ask(const Options *options, Where where, const json_t *request) {
         _cleanup_(client_paths_freep) char **paths = NULL;
         _cleanup_(json_decrefp) json_t *best = NULL;
@@ -105,7 +118,7 @@ json_t *ask(const Options *options, Where where, const json_t *request) {
                         return TAKE_PTR(best);
         }
         if (where == WHERE_RECORD)
-                answer_keep(&best, ask_disk(request));
+                best = ask_disk_instead(TAKE_PTR(best), request);
         return best ? TAKE_PTR(best) : answer_of_nobody(options, where);
 }
 

@@ -11,7 +11,8 @@ typedef enum Where {
 
 /*
  * Puts request to each candidate in turn until one knows: a `not-found` goes on to the next. The answer is the reply,
- * with the rows of a list gathered in `rows`, or a failed answer made here; NULL on OOM. Caller frees.
+ * with the rows of a list gathered in `rows`, or a failed answer made here; NULL on OOM. Caller frees. Read from the
+ * disk because the recorder that has the record did not answer, it has that error in `instead_of`.
  */
 json_t *ask(const Options *options, Where where, const json_t *request);
 

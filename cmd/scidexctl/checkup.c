@@ -286,9 +286,19 @@ static void check_storage(Findings *f, const DoctorFacts *d) {
         const char *detail = json_string_value(json_object_get(storage, "detail"));
         const char *journal = json_string_value(json_object_get(storage, "journal_mode"));
         size_t aside = json_array_size(json_object_get(storage, "set_aside"));
+        const char *silent = json_string_value(json_object_get(json_object_get(d->storage, "instead_of"), "message"));
+        json_int_t unrecorded = json_integer_value(json_object_get(json_object_get(d->status, "status"), "unrecorded"));
 
         if (!state)
                 return;
+        if (silent && d->status && json_object_get(d->status, "status")) {
+                finding_add(f, "record", not_ok,
+                        "See whether its disk hangs (dmesg, a network file system); nothing is to be restarted.",
+                        "the recorder does not answer (%s); limits are enforced, %" JSON_INTEGER_FORMAT
+                        " rows wait in memory",
+                        silent, unrecorded);
+                return;
+        }
         if (strcmp(state, "ok") != 0 && strcmp(state, "read-only") != 0)
                 finding_add(f, "record", not_ok,
                         "Free space on its disk, or look at the file named; runs go on, their rows wait in memory.",

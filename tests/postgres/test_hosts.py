@@ -21,7 +21,7 @@ import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from postgrestest import WAIT, PostgresTest, PsqlError  # noqa: E402
-from scidextest import deadline, eventually, skip, wait_readable  # noqa: E402
+from scidextest import ScidexTest, deadline, eventually, skip, wait_readable  # noqa: E402
 
 HOST_AWAY = "12 min"
 
@@ -226,6 +226,8 @@ class TwoSupervisors(PostgresTest):
             launch.signal(signal.SIGTERM)
             launch.signal(signal.SIGTERM)
             launch.wait()
+        for world in ScidexTest.worlds:  # all of them: the end of the first looks at everything that was left to us
+            world.stop_supervisor()
         super().tearDown()
 
     def begin(self, name):

@@ -338,6 +338,24 @@ static void a_database_that_takes_all_is_ok(void **state) {
         facts_drop(&facts);
 }
 
+static void a_recorder_that_hangs_is_not_ok_though_its_file_can_be_read(void **state) {
+        DoctorFacts facts;
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts_with_database(&facts,
+                "{\"ok\":true,\"storage\":{\"state\":\"ok\"},\"instead_of\":{\"message\":\"no answer within 15 s\"}}",
+                NULL);
+        facts.status = json_pack("{s:{s:s, s:s, s:s, s:i}}", "status", "version", SCIDEX_VERSION, "mode", "private",
+                "enforcement", "kernel", "unrecorded", 7);
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "record"), "not ok");
+        assert_non_null(strstr(why_of(findings, "record"), "no answer within 15 s"));
+        assert_non_null(strstr(why_of(findings, "record"), "7 rows wait in memory"));
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+        json_decref(facts.status);
+        facts_drop(&facts);
+}
+
 static void each_state_of_shipping_is_said_with_what_waits(void **state) {
         static const char *const states[] = { "away", "denied", "schema", "read-only", "full", "failed" };
 
@@ -435,6 +453,7 @@ int main(void) {
                 cmocka_unit_test(given_tree_that_is_not_writable_is_not_ok),
                 cmocka_unit_test(without_a_database_nothing_is_said_of_one),
                 cmocka_unit_test(a_database_that_takes_all_is_ok),
+                cmocka_unit_test(a_recorder_that_hangs_is_not_ok_though_its_file_can_be_read),
                 cmocka_unit_test(each_state_of_shipping_is_said_with_what_waits),
                 cmocka_unit_test(what_was_refused_and_what_waits_too_long_are_warnings),
                 cmocka_unit_test(what_the_server_itself_says_is_looked_at),
