@@ -76,7 +76,7 @@ INSERT INTO watchdog_events (event_id, seq, reason, run_id, analysis_ref, analys
     pids_peak, cpu_sec, cpu_user_sec, cpu_system_sec, psi_memory_full_sec, enforcement, containment, labels, timeline, stored_at,
     received_at)
 SELECT (left(scidex_event_id_at(at)::text, 14) || '7' || substr(hash, 1, 3) || '-8' || substr(hash, 4, 3) || '-' || substr(hash, 7, 12))::uuid,
-    1, (ARRAY['memory', 'memory', 'memory', 'memory', 'memory', 'memory', 'timeout', 'timeout', 'cancelled', 'orphan'])[1 + n %% 10],
+    1, (ARRAY['memory', 'memory', 'memory', 'memory', 'memory', 'memory', 'timeout', 'timeout', 'cancelled', 'orphan'])[1 + (n %% 10)::integer],
     hash::uuid, 'SDA-' || n * 7919 %% 50000, 'SDA-' || n * 7919 %% 50000, 'node-' || lpad((n * 31 %% 20)::text, 2, '0'),
     '5a2f6f3c-51f5-4b0e-9d3c-0f1f4a1f5d6e', 1000 + n %% 7, 4711, 'python3', 'python3 -m pipeline.fit --survey kepler --target ' || n, 60, 4710,
     'memory limit reached', '[{"at": "2026-11-21T07:19:42.000000Z", "signal": "KILL", "processes": 3}]', at, NULL, at, at + interval '20 ms',
@@ -85,7 +85,7 @@ SELECT (left(scidex_event_id_at(at)::text, 14) || '7' || substr(hash, 1, 3) || '
     100000000, 0, 2000000000, 1, 3, 812, 3, 5, 171.5, 160.25, 11.25, 2.5, 'kernel', 'group', '{"project": "exoplanets"}',
     '{"t_sec": [0, 60, 120, 180], "cpu_sec": [0, 57.1, 114.2, 171.5], "interval_sec": 60, "memory_bytes": [0, 700000000, 1400000000, 2147483648]}',
     at + interval '50 ms', at + interval '1 second'
-FROM (SELECT n, md5(n::text) AS hash, now() - interval '%(days)s days' * n / %(events)s AS at FROM generate_series(%(first)s, %(last)s) n) g
+FROM (SELECT n, md5(n::text) AS hash, now() - interval '%(days)s days' * n / %(events)s AS at FROM generate_series(%(first)s::bigint, %(last)s) n) g
 """
 
 
