@@ -72,7 +72,7 @@ static void check_answer(Findings *f, const json_t *answer) {
 }
 
 static void check_waiting(Findings *f, const json_t *postgres, uint64_t now) {
-        uint64_t dead = 0, oldest, waiting = 0;
+        uint64_t dead = 0, lost = 0, oldest, waiting = 0;
         char text[FORMAT_MAX];
 
         if (field_u64(postgres, "dead_letters", &dead) && dead > 0)
@@ -81,6 +81,11 @@ static void check_waiting(Findings *f, const json_t *postgres, uint64_t now) {
                         "retry sends them again.",
                         "%ju row%s refused for good and put aside; they are in the local history", (uintmax_t)dead,
                         dead == 1 ? " was" : "s were");
+        if (field_u64(postgres, "given_up", &lost) && lost > 0)
+                finding_add(f, "database gaps", FINDING_WARNING,
+                        "Mend what keeps the database away, or give the history more room: [storage] history_size.",
+                        "%ju row%s forgotten before it could be sent: the local history was full", (uintmax_t)lost,
+                        lost == 1 ? " was" : "s were");
         if (has(postgres, "state", "ok") && field_u64(postgres, "waiting", &waiting) && waiting > 0 &&
                 field_time(postgres, "oldest_waiting_at", &oldest) && usec_sub(now, oldest) > BACKLOG_USEC)
                 finding_add(f, "database backlog", FINDING_WARNING,

@@ -383,13 +383,14 @@ static void what_was_refused_and_what_waits_too_long_are_warnings(void **state) 
         _cleanup_(json_decrefp) json_t *findings = NULL;
 
         facts_with_database(&facts,
-                SHIPPING("{\"state\":\"ok\",\"dead_letters\":1,\"waiting\":2,"
+                SHIPPING("{\"state\":\"ok\",\"dead_letters\":1,\"given_up\":4,\"waiting\":2,"
                          "\"oldest_waiting_at\":\"2026-11-21T05:00:00Z\"}"),
                 NULL);
         findings = checkup(&facts);
         assert_true(checkup_is_ok(findings));
         assert_string_equal(status_of(findings, "database rows"), "warning");
         assert_non_null(strstr(remedy_of(findings, "database rows"), "scidexctl db dead"));
+        assert_string_equal(status_of(findings, "database gaps"), "warning");
         assert_string_equal(status_of(findings, "database backlog"), "warning");
         assert_non_null(strstr(why_of(findings, "database backlog"), "2h"));
         facts_drop(&facts);
