@@ -13,7 +13,8 @@
 #include "db/postgres.h"
 #include <string.h>
 
-#define LOCK_KEY "126870807143800" /* "scidex"; scidex_make_partition() takes the same */
+#define LOCK_KEY             "126870807143800" /* "scidex"; scidex_make_partition() takes the same */
+#define SERVER_VERSION_LEAST 140000            /* functions with a body of SQL */
 
 /* Whether the schema has our tables, or somebody's under our names. */
 static const char tables_sql[] =
@@ -212,6 +213,37 @@ static int refuse_schema(RemoteError *ret_error) {
         return REMOTE_E_FAILED;
 }
 
+/* Of a refusal while tables are made the remedy is another than of one while rows are sent. */
+static const struct {
+        const char *sqlstate, *hint;
+} remedies[] = {
+        { "42501", "migrate as the owner of the tables; the first time, as a role that may create in the schema" },
+        { "42P07", "something of that name is there already: rename or drop it, or use another schema" },
+        { "42710", "something of that name is there already: rename or drop it, or use another schema" },
+        { "42723", "something of that name is there already: rename or drop it, or use another schema" },
+};
+
+static int remedy_set(int r, RemoteError *error) {
+        for (size_t i = 0; r == REMOTE_E_FAILED && i < ELEMENTSOF(remedies); i++)
+                if (strcmp(error->sqlstate, remedies[i].sqlstate) == 0) {
+                        free(error->hint);
+                        error->hint = strdup(remedies[i].hint);
+                }
+        return r;
+}
+
+static int server_check(Remote *remote, RemoteError *ret_error) {
+        _cleanup_(json_decrefp) json_t *version = NULL;
+        int r = remote_value(remote, "SELECT to_jsonb(current_setting('server_version_num')::integer)", 0, NULL,
+                &version, ret_error);
+
+        if (r != 0 || json_integer_value(version) >= SERVER_VERSION_LEAST)
+                return r;
+        remote_error_set(ret_error, "schema", "the server is too old for the tables of the record", NULL,
+                "use PostgreSQL 14 or later; nothing was changed");
+        return REMOTE_E_FAILED;
+}
+
 static int steps_apply(
         Remote *remote, const char *schema, const char *applied_by, json_t *report, RemoteError *ret_error) {
         _cleanup_(json_decrefp) json_t *applied = json_array();
@@ -233,8 +265,10 @@ int migrate_apply(Remote *remote, const char *applied_by, json_t **ret_report, R
         _cleanup_(json_decrefp) json_t *report = json_object();
         _cleanup_(freep) char *schema = NULL;
         json_t *link = NULL;
-        int r = migrate_schema(remote, &schema, ret_error);
+        int r = server_check(remote, ret_error);
 
+        if (r == 0)
+                r = migrate_schema(remote, &schema, ret_error);
         if (r == 0 && !schema)
                 r = refuse_schema(ret_error);
         if (r == 0)
@@ -249,5 +283,5 @@ int migrate_apply(Remote *remote, const char *applied_by, json_t **ret_report, R
                 return -ENOMEM;
         if (r == 0)
                 *ret_report = TAKE_PTR(report);
-        return r;
+        return remedy_set(r, ret_error);
 }

@@ -65,8 +65,14 @@ int session_error(
 
 int session_error_of(Session *session, const char *op, const RemoteError *error) {
         bool denied = error->state && strcmp(error->state, "denied") == 0;
-        _cleanup_(json_decrefp) json_t *reply = message_error(op, denied ? "denied" : "failed",
-                error->message ? error->message : "out of memory", error->detail, error->hint);
+        /* A lock that others hold, or a deadlock with them: nothing is wrong, and nothing was done. */
+        bool held = strcmp(error->sqlstate, "55P03") == 0 || strcmp(error->sqlstate, "40P01") == 0;
+        _cleanup_(json_decrefp) json_t *reply = message_error(op,
+                denied         ? "denied"
+                        : held ? "busy"
+                               : "failed",
+                error->message ? error->message : "out of memory", error->detail,
+                held ? "others hold the tables; try again" : error->hint);
         json_t *member = json_object_get(reply, "error");
 
         if (!member || json_object_set_new(member, "state", json_from_text(error->state)) < 0 ||

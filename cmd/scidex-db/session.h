@@ -30,7 +30,8 @@ int session_end(Session *session, const char *op, uint64_t count);
 int session_error(
         Session *session, const char *op, const char *code, const char *message, const char *detail, const char *hint);
 /*
- * What the server said: `code` is `denied` where a privilege or a password is missing, else `failed`; beside the usual
- * members `sqlstate` and `state` (as of storage.postgres in docs/protocol.md). 0, -errno.
+ * What the server said: `code` is `denied` where a privilege or a password is missing, `busy` where a lock is held,
+ * else `failed`; beside the usual members `sqlstate` and `state` (as of storage.postgres in docs/protocol.md). 0,
+ * -errno.
  */
 int session_error_of(Session *session, const char *op, const RemoteError *error);

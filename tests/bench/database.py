@@ -85,7 +85,7 @@ SELECT (left(scidex_event_id_at(at)::text, 14) || '7' || substr(hash, 1, 3) || '
     100000000, 0, 2000000000, 1, 3, 812, 3, 5, 171.5, 160.25, 11.25, 2.5, 'kernel', 'group', '{"project": "exoplanets"}',
     '{"t_sec": [0, 60, 120, 180], "cpu_sec": [0, 57.1, 114.2, 171.5], "interval_sec": 60, "memory_bytes": [0, 700000000, 1400000000, 2147483648]}',
     at + interval '50 ms', at + interval '1 second'
-FROM (SELECT n, md5(n::text) AS hash, now() - interval '%(days)s days' * n / %(events)s AS at FROM generate_series(%(first)s::bigint, %(last)s) n) g
+FROM (SELECT n, md5(n::text) AS hash, now() - interval '%(days)s days' * (n / %(events)s.0) AS at FROM generate_series(%(first)s::bigint, %(last)s) n) g
 """
 
 

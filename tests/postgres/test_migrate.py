@@ -122,6 +122,7 @@ class Steps(MigrateTest):
         self.server.psql("CREATE FUNCTION scidex_event_id_at(at timestamptz) RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'")
         error = self.db("migrate", status=3)["error"]
         self.assertEqual(error["sqlstate"], "42723")
+        self.assertIn("rename or drop it", error["hint"])
         self.assertEqual(self.tables(), [])
         self.server.psql("DROP FUNCTION scidex_event_id_at")
         self.db("migrate")
@@ -177,6 +178,7 @@ class Steps(MigrateTest):
         self.role("guest")
         error = self.db("migrate", user="guest", status=4)["error"]
         self.assertEqual((error["code"], error["state"], error["sqlstate"]), ("denied", "denied", "42501"))
+        self.assertIn("owner", error["hint"])
         self.assertEqual(self.tables(), [])
 
     def test_a_server_that_is_read_only(self):
@@ -535,6 +537,8 @@ class Functions(MigrateTest):
         self.assertEqual((done["partitions"], done["runs"]), (1, 1))
         self.assertEqual(self.status()["partitions"]["count"], before - 1)
         self.assertEqual((self.count("watchdog_events"), self.count("watchdog_runs")), (3, 3))
+        with self.held("LOCK TABLE watchdog_runs IN SHARE MODE"):
+            self.assertEqual(self.db("retain", "300d", status=4)["error"]["code"], "busy")
         self.assertEqual(self.db("retain", "2h", status=2)["error"]["code"], "bad-request")
         self.assertEqual(self.db("retain", "soon", status=2)["error"]["code"], "usage")
         self.assertEqual(self.count("watchdog_events"), 3)
