@@ -30,8 +30,8 @@ void remote_error_deinit(RemoteError *error);
 void remote_error_set(RemoteError *error, const char *state, const char *message, const char *detail, const char *hint);
 
 /*
- * Waits at most 10 s for each address, unless conninfo (or PGCONNECT_TIMEOUT) says another time. Encoding UTF8, times in UTC; no
- * statement waits longer than 5 s for a lock. 0, REMOTE_E_FAILED, -ENOMEM.
+ * Waits at most 10 s for each address, unless conninfo (or PGCONNECT_TIMEOUT) says another time. Encoding UTF8, times
+ * in UTC; no statement waits longer than 5 s for a lock. 0, REMOTE_E_FAILED, -ENOMEM.
  */
 int remote_connect(const char *conninfo, Remote **ret, RemoteError *ret_error);
 void remote_free(Remote *remote);

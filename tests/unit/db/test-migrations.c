@@ -15,8 +15,10 @@ static void steps_are_numbered_from_one(void **state) {
         int version = 0;
 
         for (const Migration *m = migrations; m->sql; m++) {
-                assert_int_equal(m->version, ++version);
-                assert_int_equal(atoi(m->name), version);
+                _cleanup_(freep) char *number = text_printf("%03d-", ++version);
+
+                assert_int_equal(m->version, version);
+                assert_memory_equal(m->name, number, strlen(number));
                 assert_true(strlen(m->sql) > 0);
         }
         assert_int_equal(migrate_latest(), version);
