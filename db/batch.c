@@ -112,8 +112,10 @@ static int take_row(const OutboxRow *row, void *userdata) {
         Batch *batch = &filler->batch;
         int r;
 
-        if (batch->n_rows >= filler->max_rows || (batch->n_rows > 0 && filled_bytes(filler) >= BATCH_BYTES_MAX))
+        if (batch->n_rows >= filler->max_rows || (batch->n_rows > 0 && filled_bytes(filler) >= BATCH_BYTES_MAX)) {
+                batch->is_full = true;
                 return BATCH_E_EMPTY;
+        }
         r = add_row(filler, row);
         if (r == -ENOMEM)
                 return r;
@@ -206,9 +208,12 @@ static int send_notification(Pipeline *pipeline, const Batch *batch, const char 
         return pipeline_query(pipeline, NOTIFY_SQL, &(PipelineParameters){ .n = 2, .values = values });
 }
 
-int filler_send(Filler *filler, Pipeline *pipeline, const Batch *batch, const char *host, const char *supervisor) {
+int filler_send(Filler *filler, Pipeline *pipeline, const Batch *batch, bool durable, const char *host,
+        const char *supervisor) {
         int r = pipeline_query(pipeline, "BEGIN", NULL);
 
+        if (r == 0 && !durable)
+                r = pipeline_query(pipeline, "SET LOCAL synchronous_commit=off", NULL);
         if (r == 0)
                 r = send_ids(&filler->ended, pipeline, DELETE_SQL);
         if (r == 0)

@@ -12,6 +12,7 @@ typedef struct Batch {
         int64_t first, last; /* ids of the outbox */
         size_t n_rows, n_events;
         uint64_t generation; /* of the spool, when they were read */
+        bool is_full;        /* there was no room for more: some may wait behind it */
 } Batch;
 
 /* A month in which events of a batch happened. */
@@ -45,5 +46,10 @@ const BatchMonth *filler_months(const Filler *filler, size_t *ret_n);
 
 /* Prepares the statements of this connection. 0, -ENOTCONN, -ENOMEM. */
 int filler_prepare(const Filler *filler, Pipeline *pipeline);
-/* What was filled in, from BEGIN to COMMIT, without the sync. 0, -ENOTCONN, -ENOMEM. */
-int filler_send(Filler *filler, Pipeline *pipeline, const Batch *batch, const char *host, const char *supervisor);
+/*
+ * What was filled in, from BEGIN to COMMIT, without the sync. Not durable: the server answers the COMMIT before it is
+ * on its disk; it is there when a durable one that was sent later on the same connection has been answered. 0,
+ * -ENOTCONN, -ENOMEM.
+ */
+int filler_send(
+        Filler *filler, Pipeline *pipeline, const Batch *batch, bool durable, const char *host, const char *supervisor);

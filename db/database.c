@@ -20,6 +20,7 @@
 
 #define BUSY_TIMEOUT_MSEC 1000                /* another recorder of the same directory, or a person with sqlite3 */
 #define QUICK_CHECK_MAX   (INT64_C(64) << 20) /* bytes; larger files are checked as they are read */
+#define CACHE_KIB         "-8192"             /* what is shipped was stored a moment ago */
 #define WAL_KEEP_BYTES    "4194304"           /* the -wal is cut back to this after a checkpoint */
 
 static const int64_t network_types[] = {
@@ -166,7 +167,9 @@ static int prepare_writer(sqlite3 *db, const char *directory, const char *path, 
                 return rc;
         /* Only takes effect on a file without tables. */
         if (rc == SQLITE_OK)
-                rc = sqlite3_exec(db, "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA foreign_keys=OFF", NULL, NULL, NULL);
+                rc = sqlite3_exec(db,
+                        "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=" CACHE_KIB, NULL,
+                        NULL, NULL);
         if (rc == SQLITE_OK)
                 rc = set_journal(db, directory, network, ret_trouble);
         if (rc == SQLITE_OK)

@@ -9,6 +9,7 @@
 #include "db/ship-rows.h"
 
 #include "base/file.h"
+#include "base/parse.h"
 #include "base/uuid.h"
 #include <assert.h>
 #include <ctype.h>
@@ -19,6 +20,7 @@
 #define EPOCH_USEC    (INT64_C(946684800) * 1000000) /* 2000-01-01, from where the server counts */
 #define UUID_BYTES    16
 #define JSONB_VERSION 1
+#define NUL_ESCAPE    "\\u0000"
 
 typedef enum ShipType {
         SHIP_UUID,
@@ -166,8 +168,23 @@ static int add_time(ShipArray *array, const char *text) {
         return add_integer(array, (int64_t)usec - EPOCH_USEC);
 }
 
-static int add_json(ShipArray *array, const char *text, size_t size) {
-        uint32_t at = (uint32_t)array->size;
+/* The spool's texts were escaped when they came; what another program has put there may still be anything. */
+static bool is_clean(const char *text, size_t size) {
+        return !memchr(text, '\0', size) && text_is_utf8(text);
+}
+
+static int add_text(ShipArray *array, const char *text, size_t size) {
+        _cleanup_(json_decrefp) json_t *dirty = NULL, *clean = NULL;
+
+        if (is_clean(text, size))
+                return ship_array_add(array, text, (ssize_t)size);
+        dirty = json_stringn_nocheck(text, size);
+        clean = json_clean_copy(dirty);
+        return clean ? ship_array_add(array, json_string_value(clean), (ssize_t)json_string_length(clean)) : -ENOMEM;
+}
+
+static int add_clean_json(ShipArray *array, const char *text, size_t size) {
+        size_t at = array->size;
 
         if (reserve(array, sizeof(uint32_t) + 1 + size) < 0)
                 return -ENOMEM;
@@ -177,6 +194,21 @@ static int add_json(ShipArray *array, const char *text, size_t size) {
         array->size += sizeof(uint32_t) + 1 + size;
         array->n++;
         return 0;
+}
+
+/* jsonb knows no \u0000. 0, -EINVAL, -ENOMEM. */
+static int add_json(ShipArray *array, const char *text, size_t size) {
+        _cleanup_(json_decrefp) json_t *dirty = NULL, *clean = NULL;
+        _cleanup_(freep) char *again = NULL;
+
+        if (is_clean(text, size) && !memmem(text, size, NUL_ESCAPE, strlen(NUL_ESCAPE)))
+                return add_clean_json(array, text, size);
+        dirty = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
+        if (!dirty)
+                return -EINVAL;
+        clean = json_clean_copy(dirty);
+        again = clean ? json_to_text(clean) : NULL;
+        return again ? add_clean_json(array, again, strlen(again)) : -ENOMEM;
 }
 
 static ShipType type_of(const Column *column) {
@@ -274,8 +306,7 @@ static int add_value(ShipColumn *column, sqlite3_stmt *statement, int i) {
                                          (size_t)sqlite3_column_bytes(statement, i))
                                : -EINVAL;
         default:
-                return ship_array_add(
-                        &column->array, text_column(statement, i), (ssize_t)sqlite3_column_bytes(statement, i));
+                return add_text(&column->array, text_column(statement, i), (size_t)sqlite3_column_bytes(statement, i));
         }
 }
 
@@ -287,7 +318,7 @@ static int note_unfit(json_t **unfit, const char *name, sqlite3_stmt *statement,
 
 /* extra, with what did not fit laid over it. */
 static int add_extra(ShipColumn *column, sqlite3_stmt *statement, int i, const json_t *unfit) {
-        _cleanup_(json_decrefp) json_t *extra = NULL;
+        _cleanup_(json_decrefp) json_t *extra = NULL, *clean = NULL;
         _cleanup_(freep) char *text = NULL;
 
         if (!unfit)
@@ -300,8 +331,9 @@ static int add_extra(ShipColumn *column, sqlite3_stmt *statement, int i, const j
         }
         if (json_object_update(extra, (json_t *)unfit) < 0)
                 return -ENOMEM;
-        text = json_to_text(extra);
-        return text ? add_json(&column->array, text, strlen(text)) : -ENOMEM;
+        clean = json_clean_copy(extra);
+        text = clean ? json_to_text(clean) : NULL;
+        return text ? add_clean_json(&column->array, text, strlen(text)) : -ENOMEM;
 }
 
 static bool is_fit(const ShipRows *rows, sqlite3_stmt *statement) {

@@ -7,7 +7,8 @@
  * anything (full, read-only, another schema) is waited for.  A batch refused for a row's sake leaves the transaction
  * broken on purpose, so that those behind it, already sent, fail too and no row overtakes another of its run; then it
  * is halved until the row is alone, and that one row is put aside.  Only a commit, or an empty outbox, counts as
- * success: a server that lets in and then refuses must not look well every second.
+ * success: a server that lets in and then refuses must not look well every second.  In a backlog only every eighth
+ * commit waits for the server's disk, and confirms those before it.
  */
 #include "db/ship.h"
 
@@ -22,6 +23,7 @@
 #include <sys/random.h>
 
 #define PRIORITY           (SD_EVENT_PRIORITY_NORMAL + 10) /* storing comes first */
+#define UNCONFIRMED_MAX    8                               /* batches whose commits one durable commit confirms */
 #define FLIGHTS_MAX        4                               /* batches sent and not yet answered */
 #define BACKOFF_MIN_USEC   (1 * USEC_PER_SEC)
 #define BACKOFF_MAX_USEC   (30 * USEC_PER_SEC)
@@ -58,6 +60,11 @@ typedef enum Phase {
         PHASE_SHIPPING,
 } Phase;
 
+typedef struct Flight {
+        Batch batch;
+        bool durable;
+} Flight;
+
 struct Ship {
         sd_event *event; /* owned */
         Spool *spool;
@@ -79,8 +86,10 @@ struct Ship {
         int64_t schema_version; /* 0: not known */
         uint64_t shipped, refused;
 
-        Batch flights[FLIGHTS_MAX]; /* oldest first */
+        Flight flights[FLIGHTS_MAX]; /* oldest first */
         size_t n_flights;
+        size_t n_relaxed;            /* sent since the last durable one */
+        Batch unconfirmed;           /* n_rows > 0: committed, but not known to be on the server's disk */
         int64_t cursor;              /* outbox id behind which the next batch begins */
         bool rewind;                 /* begin at the front again, once nothing is in flight */
         bool broken;                 /* a batch was refused, and what was sent behind it comes back too */
@@ -91,7 +100,7 @@ struct Ship {
         int64_t tried_id;
         unsigned tries;
         char believed[SQLSTATE_SIZE]; /* unknown, but tried often enough on this connection */
-        bool reconciled;
+        bool reconciled, confirming;
 
         int months[MONTHS_MAX];
         size_t n_months;
@@ -142,9 +151,10 @@ static void ship_works(Ship *ship) {
 static void forget_connection(Ship *ship) {
         if (ship->pipeline)
                 pipeline_free(TAKE_PTR(ship->pipeline));
-        ship->n_flights = 0;
+        ship->n_flights = ship->n_relaxed = 0;
+        ship->unconfirmed.n_rows = 0;
         ship->cursor = 0;
-        ship->rewind = ship->broken = ship->reconciled = false;
+        ship->rewind = ship->broken = ship->reconciled = ship->confirming = false;
         ship->n_months = 0;
         ship->believed[0] = '\0';
         ship->connected_usec = 0;
@@ -430,15 +440,39 @@ static void spool_failed(Ship *ship, int r) {
         arm(ship->resume, r == OUTBOX_E_STALE ? 0 : SPOOL_PAUSE_USEC);
 }
 
-static void accept_batch(Ship *ship, const Batch *batch) {
-        int r = outbox_shipped(ship->spool, batch->generation, batch->first, batch->last);
+/* What was committed up to here is on the server's disk, and leaves the outbox. false: the spool said no. */
+static bool confirm(Ship *ship) {
+        Batch batch = ship->unconfirmed;
+        int r;
 
-        ship_works(ship);
-        if (r != 0) {
+        ship->unconfirmed.n_rows = 0;
+        if (batch.n_rows == 0)
+                return true;
+        r = outbox_shipped(ship->spool, batch.generation, batch.first, batch.last);
+        if (r != 0)
                 spool_failed(ship, r);
+        else
+                ship->shipped += batch.n_rows;
+        return r == 0;
+}
+
+/* Batches come in order and without a gap, but for a rewind: then the range is taken off anew. */
+static void add_unconfirmed(Ship *ship, const Batch *batch) {
+        Batch *sum = &ship->unconfirmed;
+
+        if (sum->n_rows == 0 || sum->generation != batch->generation || batch->first < sum->first) {
+                *sum = *batch;
                 return;
         }
-        ship->shipped += batch->n_rows;
+        sum->last = batch->last;
+        sum->n_rows += batch->n_rows;
+}
+
+static void accept_batch(Ship *ship, const Batch *batch, bool durable) {
+        add_unconfirmed(ship, batch);
+        ship_works(ship);
+        if (durable && !confirm(ship))
+                return;
         ship->rows_limit = MIN_OF(ship->rows_limit + batch->n_rows, (size_t)BATCH_ROWS_MAX);
         if (batch->last >= ship->halving_until)
                 ship->halving_until = 0;
@@ -536,20 +570,20 @@ static void reject_batch(Ship *ship, const Batch *batch, const PostgresTrouble *
 
 static void on_batch(const PipelineReply *reply, void *userdata) {
         Ship *ship = userdata;
-        Batch batch = ship->flights[0];
+        Flight flight = ship->flights[0];
 
         ship->n_flights--;
-        memmove(ship->flights, ship->flights + 1, ship->n_flights * sizeof(Batch));
+        memmove(ship->flights, ship->flights + 1, ship->n_flights * sizeof(Flight));
         pace_begin(&ship->pace);
         if (ship->broken) {
                 if (ship->n_flights == 0)
                         recover(ship);
         } else if (reply->trouble)
-                reject_batch(ship, &batch, reply->trouble);
+                reject_batch(ship, &flight.batch, reply->trouble);
         else if (!reply->committed)
                 ship_fail_words(ship, POSTGRES_FAILED, "the server answered a COMMIT with something else");
         else {
-                accept_batch(ship, &batch);
+                accept_batch(ship, &flight.batch, flight.durable);
                 arm_pump(ship);
         }
         pace_end(&ship->pace, clock_boottime_usec());
@@ -559,21 +593,45 @@ static void on_batch(const PipelineReply *reply, void *userdata) {
 static int send_batch(Ship *ship, const Batch *batch) {
         size_t n;
         const BatchMonth *months = filler_months(ship->filler, &n);
+        bool durable = !batch->is_full || ship->halving_until > 0 || ship->n_relaxed + 1 >= UNCONFIRMED_MAX;
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < n; i++)
                 r = send_partition(ship, &months[i]);
         if (r == 0)
-                r = filler_send(ship->filler, ship->pipeline, batch, ship->host, ship->supervisor);
+                r = filler_send(ship->filler, ship->pipeline, batch, durable, ship->host, ship->supervisor);
         if (r < 0)
                 return r;
-        ship->flights[ship->n_flights++] = *batch;
+        ship->n_relaxed = durable ? 0 : ship->n_relaxed + 1;
+        ship->flights[ship->n_flights++] = (Flight){ .batch = *batch, .durable = durable };
         ship->cursor = batch->last;
         return pipeline_sync(ship->pipeline, on_batch, ship);
 }
 
+static void on_confirmed(const PipelineReply *reply, void *userdata) {
+        Ship *ship = userdata;
+
+        ship->confirming = false;
+        if (reply->trouble)
+                ship_fail(ship, reply->trouble);
+        else if (confirm(ship))
+                arm_pump(ship);
+}
+
+/* A commit that writes something, and so waits for the server's disk. 0, -ENOTCONN, -ENOMEM. */
+static int send_confirmation(Ship *ship) {
+        int r = ship->confirming ? 0 : send_heartbeat(ship);
+
+        if (r < 0 || ship->confirming)
+                return r;
+        ship->confirming = true;
+        return pipeline_sync(ship->pipeline, on_confirmed, ship);
+}
+
 /* Nothing waits, and nothing is on its way. */
 static int drained(Ship *ship) {
+        if (ship->unconfirmed.n_rows > 0)
+                return send_confirmation(ship);
         ship_works(ship);
         ship->halving_until = 0;
         if (ship->finished) {
