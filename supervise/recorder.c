@@ -5,7 +5,7 @@
  * disk): so at most WINDOW rows are on the wire, the rest waits here in order, bounded in bytes, and a row leaves the
  * list only with its acknowledgement.  Rows of runs are dropped before events would be, and every drop is counted.
  */
-#include "supervise/recorder.h"
+#include "supervise/recorder-child.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -13,22 +13,17 @@
 #include "control/priority.h"
 #include "control/server.h"
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define WINDOW              32                      /* rows on the wire */
-#define WINDOW_BYTES        (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
-#define RESTART_MIN_USEC    (100 * USEC_PER_MSEC)
-#define RESTART_MAX_USEC    (5 * USEC_PER_SEC)
-#define CHILD_FD_SUPERVISOR 3
-#define CHILD_FD_LISTEN     4
-#define POSTGRES_VARIABLE   "SCIDEX_STORAGE_POSTGRES"
+#define WINDOW           32                      /* rows on the wire */
+#define WINDOW_BYTES     (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
+#define RESTART_MIN_USEC (100 * USEC_PER_MSEC)
+#define RESTART_MAX_USEC (5 * USEC_PER_SEC)
 
 typedef struct Entry {
         TAILQ_ENTRY(Entry) link;
@@ -41,11 +36,11 @@ typedef struct Entry {
 } Entry;
 
 struct Recorder {
-        sd_event *event; /* owned */
-        RecorderOptions options;
+        sd_event *event;            /* owned */
+        RecorderOptions options;    /* whose texts are those below */
         char *program, *directory;  /* owned */
         char *history, *group_name; /* owned; may be NULL */
-        char *postgres;             /* owned; "NAME=VALUE" for the child's environment, NULL: no database */
+        char *postgres;             /* owned; NULL: no database */
         Server *server;             /* owned; has one client: the link */
         Client *link;               /* NULL: no child */
         pid_t pid;
@@ -199,106 +194,8 @@ static int on_child(sd_event_source *source, int fd, uint32_t revents, void *use
         return 0;
 }
 
-#define ARGUMENTS_MAX 20
-#define NUMBER_MAX    16
-
-typedef struct Arguments {
-        char *list[ARGUMENTS_MAX + 1]; /* borrowed */
-        char numbers[ARGUMENTS_MAX][NUMBER_MAX];
-        size_t n;
-} Arguments;
-
-static void add_text(Arguments *arguments, const char *option, const char *value) {
-        arguments->list[arguments->n++] = (char *)option;
-        arguments->list[arguments->n++] = (char *)value;
-}
-
-static void add_number(Arguments *arguments, const char *option, unsigned value) {
-        char *text = arguments->numbers[arguments->n];
-
-        (void)snprintf(text, NUMBER_MAX, "%u", value);
-        add_text(arguments, option, text);
-}
-
-static bool is_group(gid_t group) {
-        return group != PEER_GID_NONE && group != 0;
-}
-
-static void fill_arguments(const Recorder *r, Arguments *ret) {
-        const RecorderOptions *o = &r->options;
-
-        *ret = (Arguments){ .list = { r->program }, .n = 1 };
-        add_number(ret, "--supervisor-fd", CHILD_FD_SUPERVISOR);
-        add_text(ret, "--directory", r->directory);
-        if (o->listen_fd >= 0)
-                add_number(ret, "--listen-fd", CHILD_FD_LISTEN);
-        if (r->history)
-                add_text(ret, "--history", r->history);
-        if (o->becomes_user) {
-                add_number(ret, "--uid", o->uid);
-                add_number(ret, "--gid", o->gid);
-        }
-        if (is_group(o->policy.group))
-                add_number(ret, "--group", o->policy.group);
-        if (is_group(o->policy.admin_group))
-                add_number(ret, "--admin-group", o->policy.admin_group);
-        if (r->group_name)
-                add_text(ret, "--group-name", r->group_name);
-}
-
 static bool same_text(const char *a, const char *b) {
         return strcmp(a ? a : "", b ? b : "") == 0;
-}
-
-/* In the environment, which nobody else can read: a connection string may hold a password, and argv is everybody's. */
-static int make_variable(const char *postgres, char **ret) {
-        *ret = postgres && *postgres ? text_printf(POSTGRES_VARIABLE "=%s", postgres) : NULL;
-        return postgres && *postgres && !*ret ? -ENOMEM : 0;
-}
-
-/* Ours, but with the configured database, which the variable has had its part in. NULL on OOM; the list is owned. */
-static char **child_environment(const Recorder *r) {
-        size_t n = 0, length = strlen(POSTGRES_VARIABLE);
-        char **list;
-
-        while (environ[n])
-                n++;
-        list = calloc(n + 2, sizeof(char *));
-        if (!list)
-                return NULL;
-        n = 0;
-        for (char **variable = environ; *variable; variable++)
-                if (strncmp(*variable, POSTGRES_VARIABLE, length) != 0 || (*variable)[length] != '=')
-                        list[n++] = *variable;
-        list[n] = r->postgres;
-        return list;
-}
-
-static int spawn_child(Recorder *r, int fd) {
-        _cleanup_(freep) char **environment = child_environment(r);
-        Arguments arguments;
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attributes;
-        sigset_t none, all;
-        int error;
-
-        if (!environment)
-                return -ENOMEM;
-        fill_arguments(r, &arguments);
-        (void)sigemptyset(&none);
-        (void)sigfillset(&all);
-        (void)posix_spawn_file_actions_init(&actions);
-        (void)posix_spawnattr_init(&attributes);
-        (void)posix_spawnattr_setsigmask(&attributes, &none);
-        (void)posix_spawnattr_setsigdefault(&attributes, &all);
-        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        (void)posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD_SUPERVISOR);
-        if (r->options.listen_fd >= 0)
-                (void)posix_spawn_file_actions_adddup2(&actions, r->options.listen_fd, CHILD_FD_LISTEN);
-        error = posix_spawn(&r->pid, r->program, &actions, &attributes, arguments.list, environment);
-        (void)posix_spawn_file_actions_destroy(&actions);
-        (void)posix_spawnattr_destroy(&attributes);
-        return -error;
 }
 
 /* Puts fd above the numbers the child gets its own at, so that the dup2s can't overwrite each other's source. */
@@ -329,7 +226,7 @@ static int recorder_start_child(Recorder *r) {
                 (void)close_fd(pair[0]);
                 return theirs;
         }
-        q = spawn_child(r, theirs);
+        q = recorder_spawn(&r->options, theirs, &r->pid);
         if (q < 0) {
                 (void)close_fd(pair[0]);
                 return q;
@@ -361,6 +258,25 @@ static int recorder_start(Recorder *r) {
         return 0;
 }
 
+/* What the caller has lent, as our own. */
+static int keep_text(const char **text, char **owned) {
+        if (!*text)
+                return 0;
+        *owned = strdup(*text);
+        *text = *owned;
+        return *owned ? 0 : -ENOMEM;
+}
+
+static int keep_options(Recorder *r) {
+        RecorderOptions *o = &r->options;
+
+        if (keep_text(&o->program, &r->program) < 0 || keep_text(&o->directory, &r->directory) < 0 ||
+                keep_text(&o->history, &r->history) < 0 || keep_text(&o->postgres, &r->postgres) < 0 ||
+                keep_text(&o->policy.group_name, &r->group_name) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
 int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret) {
         _cleanup_(recorder_freep) Recorder *r = calloc(1, sizeof(*r));
         int q;
@@ -371,10 +287,6 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
         }
         *r = (Recorder){ .event = sd_event_ref(event),
                 .options = *options,
-                .program = strdup(options->program),
-                .directory = strdup(options->directory),
-                .history = options->history ? strdup(options->history) : NULL,
-                .group_name = options->policy.group_name ? strdup(options->policy.group_name) : NULL,
                 .pidfd = -EBADF,
                 .backoff_usec = RESTART_MIN_USEC,
                 .storage = json_pack("{s:s}", "state", "away") };
@@ -384,8 +296,7 @@ int recorder_new(sd_event *event, const RecorderOptions *options, Recorder **ret
                 if (r->options.listen_fd < 0)
                         return r->options.listen_fd;
         }
-        if (!r->program || !r->directory || !r->storage || (options->history && !r->history) ||
-                (options->policy.group_name && !r->group_name) || make_variable(options->postgres, &r->postgres) < 0)
+        if (!r->storage || keep_options(r) < 0)
                 return -ENOMEM;
         q = server_new(event, -EBADF, &link_handlers, r, &r->server);
         if (q >= 0)
@@ -435,36 +346,21 @@ void recorder_set_policy(Recorder *r, const PeerPolicy *policy) {
         free(r->group_name);
         r->group_name = name;
         r->options.policy = *policy;
+        r->options.policy.group_name = name;
         if (!same_name || before.group != policy->group || before.admin_group != policy->admin_group)
                 replace(r);
 }
 
 int recorder_set_postgres(Recorder *r, const char *postgres) {
-        char *variable = NULL;
-        int q = make_variable(postgres, &variable);
+        char *copy = postgres ? strdup(postgres) : NULL;
 
-        if (q < 0)
-                return q;
-        if (!same_text(variable, r->postgres))
+        if (postgres && !copy)
+                return -ENOMEM;
+        if (!same_text(copy, r->postgres))
                 replace(r);
         free(r->postgres);
-        r->postgres = variable;
+        r->options.postgres = r->postgres = copy;
         return 0;
-}
-
-int recorder_find_user(const char *passwd, const char *name, uid_t *ret_uid, gid_t *ret_gid) {
-        _cleanup_(fclosep) FILE *file = fopen(passwd, "re");
-        struct passwd *entry;
-
-        if (!file)
-                return -errno;
-        while ((entry = fgetpwent(file)))
-                if (strcmp(entry->pw_name, name) == 0) {
-                        *ret_uid = entry->pw_uid;
-                        *ret_gid = entry->pw_gid;
-                        return 0;
-                }
-        return -ENOENT;
 }
 
 int recorder_send(Recorder *r, const char *op, const char *member, json_t *object, const char *id) {
