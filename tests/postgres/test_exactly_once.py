@@ -106,12 +106,14 @@ class ExactlyOnce(PostgresTest):
         return True
 
     def kill_recorder(self):
-        with contextlib.suppress(OSError, StopIteration):
-            pid = self.world.recorder_pid()
-            if pid is not None and is_alive(pid) and process_comm(pid) == "scidex-recorder":
-                os.kill(pid, signal.SIGKILL)
-                return True
-        return False
+        """And lets the next one come: killed faster than it starts, it would be away for good."""
+        pid = self.world.recorder_pid()
+        if pid is None or process_comm(pid) != "scidex-recorder":
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: self.world.recorder_pid() not in (None, pid), WAIT, "the next recorder is there")
+        return True
 
     def healthy(self, number):
         self.produce(number)
@@ -156,7 +158,7 @@ class ExactlyOnce(PostgresTest):
         self.through.set("pass")
 
     def sessions_ended(self, number):
-        with Often(self.server.end_sessions, 0.3) as often:
+        with Often(self.server.end_sessions, 0.5) as often:
             self.produce(number)
             eventually(lambda: often.times >= 2, WAIT, "sessions are ended")
 
@@ -166,7 +168,7 @@ class ExactlyOnce(PostgresTest):
         self.assertGreater(often.times, 0)
 
     def recorder_killed(self, number):
-        with Often(self.kill_recorder, 0.2) as often:
+        with Often(self.kill_recorder, 0.3) as often:
             self.produce(number)
         self.assertGreater(often.times, 0)
 
@@ -215,11 +217,15 @@ class ExactlyOnce(PostgresTest):
             self.server_read_only, self.supervisor_killed, self.server_full, self.recorder_killed, self.all_at_once,
         ]  # fmt: skip
         for phase in phases:
+            begin = time.monotonic()
             try:
                 phase(EVENTS // len(phases))
+                print(f"     {time.monotonic() - begin:6.1f} s  {phase.__name__}, {len(self.statuses)} runs so far", flush=True)
             except (AssertionError, OSError) as error:
                 raise AssertionError(f"{phase.__name__}: {error}") from error
+        begin = time.monotonic()
         self.world.wait_shipped(120)
+        print(f"     {time.monotonic() - begin:6.1f} s  until all is shipped")
         self.assert_local_answers()
         self.assert_once()
 

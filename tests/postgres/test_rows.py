@@ -230,7 +230,7 @@ class Refused(Rows):
         world.start_daemon()
         result = world.run("--timeout", "50ms", "--", "sleep", "1000")
         eventually(lambda: world.postgres().get("dead_letters") == 1, WAIT, "the row is set aside")
-        check = next(check for check in world.ctl_json("doctor")["checks"] if check["name"] == "database")
+        check = next(check for check in world.ctl_json("doctor")["checks"] if check["name"] == "database rows")
         self.assertNotEqual(check["status"], "ok")
         self.assertRegex(check["why"], r"\b1\b")
         dead = world.ctl("db", "dead")

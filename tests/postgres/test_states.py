@@ -45,21 +45,21 @@ class States(PostgresTest):
         checks = world.ctl_json("doctor")["checks"]
         return next(check for check in checks if check["name"] == "database")
 
-    def assert_kills_as_without(self, world):
+    def assert_kills_as_without(self, world, rounds=ROUNDS):
         """In turns with a world that has no database. Returns what was killed in WORLD."""
         control = World()
         ScidexTest.worlds.append(control)
         control.start_daemon()
         latency = {world: [], control: []}
         results = []
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for one in (world, control):
                 result = one.run(*KILLED)
                 self.assert_status(result, 124)
                 latency[one].append(result.run["duration_sec"] - LIMIT)
                 results += [result.run["run_id"]] if one is world else []
         broken, plain = (statistics.median(latency[one]) * 1000 for one in (world, control))
-        print(f"     kill latency, medians of {ROUNDS}: {broken:.2f} ms here, {plain:.2f} ms without a database")
+        print(f"     kill latency, medians of {rounds}: {broken:.2f} ms here, {plain:.2f} ms without a database")
         self.assertLess(broken, 3 * plain + 50)
         return results
 
@@ -140,7 +140,7 @@ class States(PostgresTest):
 
     def test_a_schema_newer_than_the_program(self):
         self.migrate()
-        self.server.psql("INSERT INTO scidex_schema SELECT 999, applied_at, applied_by FROM scidex_schema LIMIT 1")
+        self.server.psql("INSERT INTO scidex_schema (version, name, applied_by) VALUES (999, 'of tomorrow', 'a test')")
         world = self.begin()
         run_ids = self.assert_kills_as_without(world)
         self.assert_told(world, "schema", "999|newer")
@@ -189,7 +189,7 @@ class States(PostgresTest):
         proxy.set("hang")
         world = self.begin(self.server.conninfo(directory=proxy.directory, connect_timeout=2))
         run_ids = self.assert_kills_as_without(world)
-        self.assert_told(world, "away", "(?i)time")
+        self.assert_told(world, "away", "does not answer")
         proxy.set("pass")
         self.assert_arrives(world, run_ids)
 
@@ -212,13 +212,16 @@ class States(PostgresTest):
         world.start_daemon(env={"LD_PRELOAD": os.path.join(BUILD, "tests", "postgres", "hang.so"), "SCIDEX_TEST_HANG": hung})
         world.wait_state("ok")
         write_text(hung, "")
-        run_ids = self.assert_kills_as_without(world)
-        self.assertGreaterEqual(world.status()["unrecorded"], len(run_ids))
-        self.assertEqual(self.count("watchdog_events"), 0)
-        # The recorder can't answer, and that is said.
-        check = next(check for check in world.ctl_json("doctor")["checks"] if check["name"] == "record")
-        self.assertNotEqual(check["status"], "ok", check)
-        os.unlink(hung)
+        try:
+            # The kill is in time, but what a launcher says it has recorded is waited for.
+            run_ids = self.assert_kills_as_without(world, rounds=2)
+            self.assertGreaterEqual(world.status()["unrecorded"], len(run_ids))
+            self.assertEqual(self.count("watchdog_events"), 0)
+            # The recorder can't answer, and that is said.
+            check = next(check for check in world.ctl_json("doctor")["checks"] if check["name"] == "record")
+            self.assertNotEqual(check["status"], "ok", check)
+        finally:
+            os.unlink(hung)
         eventually(lambda: world.status()["unrecorded"] == 0, WAIT, "the record is written")
         self.assert_arrives(world, run_ids)
 

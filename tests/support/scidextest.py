@@ -508,7 +508,7 @@ class World:
         for path in (self.runtime, self.state):
             os.mkdir(path, 0o700)
         self.launches, self.mounts, self.supervisors, self.faults = [], [], set(), []
-        self.programs = None
+        self.programs = self.daemon = None
         self.tree_parent, self.tree = None, None
         if tree and test_trees() is not None:
             self.make_tree(memory)
@@ -777,7 +777,7 @@ class World:
             if is_alive(pid) and process_comm(pid) in OWN_COMMS and self.is_ours(pid):
                 problems.append(f"a supervisor was left: {describe_process(pid)}")
                 os.kill(pid, signal.SIGKILL)
-        if getattr(self, "daemon", None):
+        if self.daemon:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.daemon.wait(deadline(5))
         return problems
@@ -842,7 +842,7 @@ def known_children():
     """Pids that a Popen of ours will collect."""
     return OTHERS | {process.pid for process in subprocess._active} | {
         launch.pid for world in ScidexTest.worlds for launch in world.launches
-    }
+    } | {world.daemon.pid for world in ScidexTest.worlds if world.daemon}
 
 
 def adopted():

@@ -220,6 +220,7 @@ class Service(World):
         self.socket = f"{RUNTIME}/control"
         self.database = f"{STATE}/spool.sqlite"
         self.launches, self.mounts, self.supervisors, self.faults = [], [], set(), []
+        self.daemon = None
         self.cursor = journal_cursor()
 
     def environment(self, user="root", **extra):
