@@ -3,7 +3,8 @@
  *
  * Called by spool_retain(), whenever the recorder has nothing else to do.  Age is judged by the row's own time, size by
  * the pages in use.  The hard thing is the end: rows that wait in the outbox may not go, so a step that finds nothing
- * to delete must say so, or the recorder would turn in circles on a full outbox.
+ * to delete must say so, or the recorder would turn in circles on a full outbox.  Only an outbox of several times the
+ * size loses its oldest: a record that fills the disk would lose what comes, which is worse, and silently.
  */
 #include "db/retention.h"
 
@@ -16,6 +17,7 @@
 #define VACUUM_STEP_PAGES "256"
 #define LOW_WATER_PERCENT 95 /* of the size: not one row forgotten for each one that comes */
 #define AFTER_ALL_TIMES   "~"
+#define STEP_ROWS         "32"
 
 typedef struct Forgettable {
         const char *table, *at, *kind, *key;
@@ -118,6 +120,29 @@ static int forget_old(sqlite3 *db, uint64_t limit_usec, uint64_t now_usec, int *
         return rc;
 }
 
+/* The oldest that wait to be shipped wait no longer; as history they stay until their turn comes. */
+static int give_up_oldest(sqlite3 *db, int *ret_deleted) {
+        int rc = sqlite3_exec(db,
+                "BEGIN IMMEDIATE;"
+                "INSERT INTO meta (key,value) SELECT 'given_up',count(*) FROM (SELECT kind FROM outbox ORDER BY id"
+                " LIMIT " STEP_ROWS ") WHERE kind<>'process' ON CONFLICT (key) DO UPDATE SET"
+                " value=CAST(value AS INTEGER)+CAST(excluded.value AS INTEGER);"
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT " STEP_ROWS ");",
+                NULL, NULL, NULL);
+
+        *ret_deleted = rc == SQLITE_OK ? sqlite3_changes(db) : 0;
+        if (rc == SQLITE_OK)
+                rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+        if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
+                (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        return rc;
+}
+
+uint64_t retention_bound(const RetentionLimits *limits) {
+        return limits->bytes > UINT64_MAX / RETENTION_OUTBOX_FACTOR ? UINT64_MAX
+                                                                    : limits->bytes * RETENTION_OUTBOX_FACTOR;
+}
+
 static int vacuum(sqlite3 *db, bool *ret_more) {
         uint64_t unused = 0, left = 0;
         int rc = pragma_u64(db, "PRAGMA freelist_count", &unused);
@@ -152,6 +177,8 @@ int retention_step(
                 *shrinking = false;
         if (deleted == 0 && *shrinking) {
                 rc = forget_oldest(db, &deleted);
+                if (rc == SQLITE_OK && deleted == 0 && used > retention_bound(limits))
+                        rc = give_up_oldest(db, &deleted);
                 if (rc != SQLITE_OK)
                         return rc;
         }

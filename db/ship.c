@@ -85,6 +85,7 @@ struct Ship {
         uint64_t backoff_usec, connected_usec;
         int64_t schema_version; /* 0: not known */
         uint64_t shipped, refused;
+        uint64_t told_waiting; /* what the last call of changed() could tell */
 
         Flight flights[FLIGHTS_MAX]; /* oldest first */
         size_t n_flights;
@@ -163,6 +164,16 @@ static void forget_connection(Ship *ship) {
         disarm(ship->heartbeat);
 }
 
+/* What waits changes with every row and is told in passing only. */
+static void tell_figures(Ship *ship) {
+        OutboxFigures figures;
+
+        if (outbox_figures(ship->spool, &figures) != 0 || figures.waiting == ship->told_waiting)
+                return;
+        ship->told_waiting = figures.waiting;
+        ship->changed(ship->userdata);
+}
+
 /* Between three quarters of it and all: hosts that lost the same server do not come back as one. */
 static uint64_t jittered(uint64_t usec) {
         uint16_t random = 0;
@@ -185,6 +196,7 @@ static void ship_fail(Ship *ship, const PostgresTrouble *trouble) {
         forget_connection(ship);
         set_state(ship, trouble->state, trouble->sqlstate, trouble->detail, trouble->hint);
         retry_later(ship);
+        tell_figures(ship);
         finish(ship);
 }
 
@@ -274,6 +286,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata) 
         if (ship->phase != PHASE_SHIPPING)
                 return 0;
         arm(ship->heartbeat, HEARTBEAT_USEC);
+        tell_figures(ship);
         if (ship->broken) /* the next one is soon enough */
                 return 0;
         r = send_heartbeat(ship);

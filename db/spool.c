@@ -164,8 +164,10 @@ static void spool_failed(Spool *spool, int rc) {
 static void spool_worked(Spool *spool) {
         uint64_t bytes = 0, used = 0;
 
-        if (retention_measure(spool->db, &bytes, &used) == SQLITE_OK)
+        if (retention_measure(spool->db, &bytes, &used) == SQLITE_OK) {
                 spool->oversize = used > spool->limits.bytes;
+                spool->stuck = spool->stuck && used <= retention_bound(&spool->limits);
+        }
         if (spool->trouble.state != STORAGE_OK)
                 spool_set_trouble(spool, (Trouble){ .state = STORAGE_OK });
 }

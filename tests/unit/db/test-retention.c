@@ -114,7 +114,7 @@ static void what_waits_in_the_outbox_stays(void **state) {
         _cleanup_(spool_freep) Spool *spool = NULL;
 
         scratch_init(&scratch);
-        spool = open_limited(&scratch, DAY_USEC, 64 << 10, true);
+        spool = open_limited(&scratch, DAY_USEC, 128 << 10, true);
         store_history(spool, 100, DAY_USEC, 1000);
         (void)retain_all(spool);
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_runs"), 100);
@@ -123,6 +123,26 @@ static void what_waits_in_the_outbox_stays(void **state) {
         (void)retain_all(spool);
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_runs"), 98);
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events"), 99);
+}
+
+static void an_outbox_of_many_times_the_size_gives_its_oldest_up(void **state) {
+        _cleanup_(scratch_deinit) Scratch scratch;
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        int64_t waiting;
+
+        scratch_init(&scratch);
+        spool = open_limited(&scratch, UINT64_MAX, 128 * 1024, true);
+        store_history(spool, 100, USEC_PER_SEC, 10000); /* some 1.1 MiB, all of it queued */
+        (void)retain_all(spool);
+        waiting = count_rows(&scratch, "SELECT count(*) FROM outbox");
+        assert_true(waiting > 0 && waiting < 200);
+        assert_int_equal(count_rows(&scratch, "SELECT value FROM meta WHERE key='given_up'"), 200 - waiting);
+        assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM outbox WHERE key='r99'"), 1);
+        assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM outbox WHERE key='r0'"), 0);
+        assert_int_equal(count_rows(&scratch,
+                                 "SELECT count(*) FROM outbox WHERE kind='run' AND NOT EXISTS"
+                                 " (SELECT 1 FROM watchdog_runs WHERE run_id=key)"),
+                0);
 }
 
 static void a_full_outbox_does_not_make_it_turn_in_circles(void **state) {
@@ -169,6 +189,7 @@ int main(void) {
                 cmocka_unit_test(a_step_is_small),
                 cmocka_unit_test(above_its_size_the_oldest_go_and_the_file_shrinks),
                 cmocka_unit_test(what_waits_in_the_outbox_stays),
+                cmocka_unit_test(an_outbox_of_many_times_the_size_gives_its_oldest_up),
                 cmocka_unit_test(a_full_outbox_does_not_make_it_turn_in_circles),
                 cmocka_unit_test(without_limits_all_is_kept),
                 cmocka_unit_test(a_row_without_any_time_is_as_old_as_its_coming),
