@@ -127,7 +127,7 @@ int operation_list(Session *session, const json_t *request) {
 
         if (statement_begin(&s, live_sql) < 0)
                 return -ENOMEM;
-        if (statement_filter(&s, request, "host", "r.host = $%zu") < 0)
+        if (statement_filter(&s, request, "host", "r.host =") < 0)
                 return refuse_type(session, "list");
         statement_add(&s, " ORDER BY r.launched_at DESC NULLS LAST, r.run_id DESC");
         return send_list(session, "list", &s);
@@ -138,7 +138,7 @@ int operation_hosts(Session *session, const json_t *request) {
 
         if (statement_begin(&s, hosts_sql) < 0)
                 return -ENOMEM;
-        if (statement_filter(&s, request, "host", "r.host = $%zu") < 0)
+        if (statement_filter(&s, request, "host", "r.host =") < 0)
                 return refuse_type(session, "hosts");
         statement_add(&s, " ORDER BY " HOST_IS_SILENT " DESC, r.host, r.supervisor");
         return send_list(session, "hosts", &s);
@@ -149,10 +149,10 @@ int operation_history(Session *session, const json_t *request) {
 
         if (statement_begin(&s, runs_sql) < 0)
                 return -ENOMEM;
-        if (statement_filter(&s, request, "host", "r.host = $%zu") < 0 ||
-                statement_filter(&s, request, "analysis_id", "r.analysis_ref = $%zu") < 0 ||
-                statement_filter(&s, request, "verdict", "r.verdict = $%zu") < 0 ||
-                statement_filter_time(&s, request, "since_at", RUN_ENDED " >= $%zu::timestamptz") < 0)
+        if (statement_filter(&s, request, "host", "r.host =") < 0 ||
+                statement_filter(&s, request, "analysis_id", "r.analysis_ref =") < 0 ||
+                statement_filter(&s, request, "verdict", "r.verdict =") < 0 ||
+                statement_filter_time(&s, request, "since_at", RUN_ENDED " >=") < 0)
                 return refuse_type(session, "history");
         statement_add(&s, " ORDER BY " RUN_ENDED " DESC, r.run_id DESC");
         return statement_limit(&s, request, LIMIT_DEFAULT) < 0 ? refuse_type(session, "history")
@@ -194,11 +194,11 @@ int operation_events(Session *session, const json_t *request) {
 
         if (statement_begin(&s, brief ? events_brief_sql : events_sql) < 0)
                 return -ENOMEM;
-        if (statement_filter(&s, request, "host", "r.host = $%zu") < 0 ||
-                statement_filter(&s, request, "analysis_id", "r.analysis_ref = $%zu") < 0 ||
-                statement_filter(&s, request, "reason", "r.reason = $%zu") < 0 ||
-                statement_filter_time(&s, request, "since_at", "r.decided_at >= $%zu::timestamptz") < 0 ||
-                statement_filter_time(&s, request, "arrived_since_at", "r.received_at >= $%zu::timestamptz") < 0)
+        if (statement_filter(&s, request, "host", "r.host =") < 0 ||
+                statement_filter(&s, request, "analysis_id", "r.analysis_ref =") < 0 ||
+                statement_filter(&s, request, "reason", "r.reason =") < 0 ||
+                statement_filter_time(&s, request, "since_at", "r.decided_at >=") < 0 ||
+                statement_filter_time(&s, request, "arrived_since_at", "r.received_at >=") < 0)
                 return refuse_type(session, "events");
         r = filter_run(session, &s, request);
         if (r != 0)

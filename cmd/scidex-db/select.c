@@ -35,26 +35,24 @@ void statement_add(Statement *s, const char *sql) {
         (void)fputs(sql, s->file);
 }
 
-static int add_condition(Statement *s, const char *condition, const char *value) __attribute__((format(printf, 2, 0)));
-
-static int add_condition(Statement *s, const char *condition, const char *value) {
+static int add_condition(Statement *s, const char *condition, const char *value, const char *type) {
         if (s->n == STATEMENT_PARAMETERS_MAX)
                 return -EINVAL;
         s->parameters[s->n++] = value;
-        (void)fputs(" AND ", s->file);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        (void)fprintf(s->file, condition, s->n);
-#pragma GCC diagnostic pop
+        (void)fprintf(s->file, " AND %s $%zu%s", condition, s->n, type);
         return 0;
 }
 
-int statement_filter(Statement *s, const json_t *request, const char *key, const char *condition) {
+static int filter(Statement *s, const json_t *request, const char *key, const char *condition, const char *type) {
         const json_t *value = json_object_get(request, key);
 
         if (!value || json_is_null(value))
                 return 0;
-        return json_is_string(value) ? add_condition(s, condition, json_string_value(value)) : -EINVAL;
+        return json_is_string(value) ? add_condition(s, condition, json_string_value(value), type) : -EINVAL;
+}
+
+int statement_filter(Statement *s, const json_t *request, const char *key, const char *condition) {
+        return filter(s, request, key, condition, "");
 }
 
 int statement_filter_time(Statement *s, const json_t *request, const char *key, const char *condition) {
@@ -63,7 +61,7 @@ int statement_filter_time(Statement *s, const json_t *request, const char *key, 
 
         if (text && clock_parse_rfc3339(text, &usec) < 0)
                 return -EINVAL;
-        return statement_filter(s, request, key, condition);
+        return filter(s, request, key, condition, "::timestamptz");
 }
 
 int statement_limit(Statement *s, const json_t *request, const char *usual) {
@@ -89,8 +87,7 @@ int statement_select(Statement *s, json_t *selection) {
         const char *analysis = json_string_value(json_object_get(selection, "analysis_id"));
 
         s->kept = json_incref(selection);
-        return run ? add_condition(s, "r.run_id = $%zu::uuid", run)
-                   : add_condition(s, "r.analysis_ref = $%zu", analysis);
+        return run ? add_condition(s, "r.run_id =", run, "::uuid") : add_condition(s, "r.analysis_ref =", analysis, "");
 }
 
 static bool looks_like_id(const char *text) {

@@ -25,14 +25,12 @@ void statement_deinit(Statement *statement);
 int statement_begin(Statement *statement, const char *sql);
 void statement_add(Statement *statement, const char *sql);
 /*
- * AND condition, whose %zu is the parameter's number, if the request has the member; which is borrowed. 0, -EINVAL when
- * it is no text.
+ * AND condition ("r.host =") and the member as its parameter, if the request has it; it is borrowed. 0, -EINVAL when it
+ * is no text.
  */
-int statement_filter(Statement *statement, const json_t *request, const char *key, const char *condition)
-        __attribute__((format(printf, 4, 0)));
+int statement_filter(Statement *statement, const json_t *request, const char *key, const char *condition);
 /* The same of a time: -EINVAL also when it is none. */
-int statement_filter_time(Statement *statement, const json_t *request, const char *key, const char *condition)
-        __attribute__((format(printf, 4, 0)));
+int statement_filter_time(Statement *statement, const json_t *request, const char *key, const char *condition);
 /* LIMIT of the member `limit`; null is none, absent the usual one. 0, -EINVAL. */
 int statement_limit(Statement *statement, const json_t *request, const char *usual);
 /* NULL on OOM. Of the statement. */

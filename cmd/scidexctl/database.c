@@ -21,7 +21,8 @@ json_t *ask_open_database(const Options *options, Source *ret) {
         if (r == 0)
                 r = source_database(conninfo, ret);
         if (r == -ENOENT)
-                return answer_failed("no-database", "install all of scidex together (meson install), or run it from one build directory",
+                return answer_failed("no-database",
+                        "install all of scidex together (meson install), or run it from one build directory",
                         "scidex-db, which asks the database, is not installed");
         return r < 0 ? answer_failed("failed", NULL, "the database can't be asked: %s", strerror(-r)) : NULL;
 }
