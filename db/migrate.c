@@ -21,7 +21,8 @@ static const char tables_sql[] =
         "SELECT jsonb_build_object('version', to_regclass(format('%I.scidex_schema', n.nspname)) IS NOT NULL,"
         " 'tables', coalesce((SELECT jsonb_agg(c.relname ORDER BY c.relname) FROM pg_class c"
         " WHERE c.relnamespace = n.oid AND c.relname IN ('watchdog_processes', 'watchdog_events', 'watchdog_runs',"
-        " 'watchdog_hosts', 'watchdog_events_default', 'watchdog_live', 'watchdog_status')), '[]'))"
+        " 'watchdog_hosts', 'watchdog_events_default', 'watchdog_live', 'watchdog_status', 'watchdog_kills_by_hour', "
+        "'watchdog_kills_24h')), '[]'))"
         " FROM pg_namespace n WHERE n.nspname = $1";
 
 int migrate_latest(void) {

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from postgrestest import PostgresTest, PsqlError, clean_environment, migrate, server_programs, uuid7  # noqa: E402
 from scidextest import REPO, deadline, program, read_text  # noqa: E402
 
-TABLES = ["scidex_schema", "watchdog_events", "watchdog_events_default", "watchdog_hosts", "watchdog_processes", "watchdog_runs"]
+TABLES = ["scidex_schema", "watchdog_events", "watchdog_events_default", "watchdog_hosts", "watchdog_kills_by_hour", "watchdog_processes", "watchdog_runs"]
 DAY = 24 * 3600
 
 
@@ -67,11 +67,11 @@ class MigrateTest(PostgresTest):
             holder.wait()
             holder.stdout.close()
 
-    def event(self, reference="NULL", seconds=None, table="watchdog_events"):
+    def event(self, reference="NULL", seconds=None, table="watchdog_events", at="now()"):
         event_id = uuid7(seconds)
         self.server.psql(
             f"INSERT INTO {table} (event_id, run_id, analysis_ref, analysis_id, reason, decided_at)"
-            f" VALUES ('{event_id}', '{uuid7()}', {reference}, {reference}, 'memory', now())"
+            f" VALUES ('{event_id}', '{uuid7()}', {reference}, {reference}, 'memory', {at})"
         )
         return event_id
 
@@ -205,7 +205,7 @@ class Rights(MigrateTest):
         key = uuid7()
         for statement in (event, run, process, host) * 2:
             self.server.psql(statement.format(key), user="recorder")
-        self.assertEqual([self.count(table) for table in TABLES[1:] if "default" not in table], [1, 1, 1, 1])
+        self.assertEqual([self.count(table) for table in TABLES[1:] if not re.search("default|by_hour", table)], [1, 1, 1, 1])
         self.server.psql(
             "SELECT scidex_make_partition(now()); SELECT scidex_known_analyses(ARRAY['a']); SELECT max(version) FROM scidex_schema;"
             f"SELECT scidex_found(ARRAY['{key}']::uuid[]); SELECT scidex_reconcile('a', 'system', 'boot', ARRAY[]::uuid[])",
@@ -543,15 +543,27 @@ class Functions(MigrateTest):
         self.assertEqual(self.db("retain", "soon", status=2)["error"]["code"], "usage")
         self.assertEqual(self.count("watchdog_events"), 3)
 
+    def test_kills_are_counted_once_and_to_the_second(self):
+        insert = (
+            "INSERT INTO watchdog_events (event_id, run_id, host, reason, decided_at)"
+            " SELECT md5(n::text)::uuid, md5(n::text)::uuid, 'node-' || n % 3, CASE WHEN n % 5 > 0 THEN 'memory' END, now() - n * interval '61 seconds'"
+            " FROM generate_series(1, 3000) n ON CONFLICT (event_id) DO NOTHING"
+        )
+        for _ in range(2):
+            self.server.psql(insert)
+        counted = "SELECT coalesce(reason, ''), host, count(*) FROM watchdog_events WHERE decided_at >= now() - interval '24 hours' GROUP BY 1, 2"
+        differs = f"SELECT count(*) FROM ((TABLE watchdog_kills_24h EXCEPT ({counted})) UNION ALL (({counted}) EXCEPT TABLE watchdog_kills_24h)) d"
+        self.assertEqual(self.server.number(differs), 0)
+        self.assertEqual(self.server.number("SELECT sum(kills) FROM watchdog_kills_24h"), self.count("watchdog_events", "decided_at >= now() - interval '24 hours'"))
+        self.assertEqual(self.server.number("SELECT sum(kills) FROM watchdog_kills_by_hour"), 3000)
+
     def test_the_status_counts_what_it_says(self):
         self.server.psql("INSERT INTO watchdog_hosts (host, supervisor, heartbeat_at) VALUES ('a', 'system', now()), ('b', 'system', now() - interval '1 hour')")
         self.process(uuid7())
         self.process(uuid7(), host="b")
         self.server.psql("UPDATE watchdog_processes SET state = 'grace' WHERE host = 'a'")
-        for _ in range(2):
-            self.event("'SDA-1'")
-        old = self.event("'SDA-1'")
-        self.server.psql(f"UPDATE watchdog_events SET decided_at = now() - interval '25 hours' WHERE event_id = '{old}'")
+        for at in ("now()", "now() - interval '10 minutes'", "now() - interval '25 hours'"):
+            self.event("'SDA-1'", at=at)
         (found,) = self.server.json("SELECT * FROM watchdog_status")
         self.assertEqual(
             {key: found[key] for key in ("monitored_count", "grace_count", "silent_count", "hosts", "silent_hosts", "kills_last_24h", "kills_by_reason")},
