@@ -253,7 +253,7 @@ static void entries_print(FILE *out, unsigned which, bool global) {
                         continue;
                 if (asprintf(&left, "%s%s%s", e->name, e->value ? " " : "", e->value ? e->value : "") < 0)
                         left = NULL;
-                (void)fprintf(out, "  %-18s %s\n", left ? left : e->name, e->summary);
+                (void)fprintf(out, "  %-20s %s\n", left ? left : e->name, e->summary);
         }
 }
 
@@ -262,8 +262,10 @@ static const char help_tail[] =
         "an\n"
         "analysis id.\n"
         "\nExit status: 0 done; 1 what was asked about does not exist or is ambiguous (doctor: something is not ok);\n"
-        "2 bad usage; 3 no supervisor and no record, or talking to them failed; 4 refused.\n"
-        "\nEnvironment: SCIDEX_SOCKET (the supervisor's control socket), NO_COLOR, COLUMNS. See scidexctl(1).\n";
+        "2 bad usage; 3 no supervisor, no record or no database, or talking to them failed; 4 refused.\n"
+        "\nEnvironment: SCIDEX_SOCKET (the supervisor's control socket), SCIDEX_STORAGE_POSTGRES (the database), "
+        "NO_COLOR,\n"
+        "COLUMNS. See scidexctl(1).\n";
 
 void options_print_help(FILE *out, const Verb *verb) {
         if (verb) {

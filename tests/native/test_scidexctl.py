@@ -55,6 +55,28 @@ class Ctl(ScidexTest):
         self.assertIn("300", self.ctl("why", result.run["run_id"][-8:]).stdout)
         self.assertFalse(os.path.exists(self.world.socket))
 
+    def test_top_shows_once_what_runs_here_where_there_is_no_terminal(self):
+        empty = self.json("top")
+        self.assertEqual((empty["runs"], empty["events"]), ([], []))
+        killed = self.run_scidex("--analysis-id", "SDA-8", "--timeout", "300ms", "--", "sleep", "1000")
+        launch = self.start_scidex("--analysis-id", "SDA-9", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        launch.read_line()
+        text = self.ctl("top").stdout
+        self.assertLess(text.index("SDA-9"), text.index("SDA-8"))
+        self.assertIn("1 run\n", text)
+        self.assertNotIn("\x1b", text)
+        answer = self.json("top")
+        self.assertEqual([run["analysis_id"] for run in answer["runs"]], ["SDA-9"])
+        self.assertEqual([event["run_id"] for event in answer["events"]], [killed.run["run_id"]])
+        self.ctl("kill", "SDA-9")
+        launch.wait()
+
+    def test_without_a_database_all_hosts_are_nobody(self):
+        done = self.ctl("list", "--all-hosts", status=3)
+        self.assertIn("no database is configured", done.stderr)
+        self.assertEqual(self.json("top", "--all-hosts", status=3)["error"]["code"], "no-database")
+        self.assertIn("--follow goes with --all-hosts", self.ctl("events", "--follow", status=2).stderr)
+
     def test_json_stays_json_on_failure(self):
         self.assert_status(self.run_scidex("--", "true"), 0)
         for arguments in (["show", "nothing-of-that-name"], ["kill", "nothing-of-that-name"], ["why", "nothing-of-that-name"]):

@@ -261,7 +261,7 @@ class Follow(Reader):
     def follow(self, *options):
         process = subprocess.Popen(
             [self.world.program("scidexctl"), "events", "--all-hosts", "--follow", "--json", *options],
-            env=self.world.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=self.world.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
         )  # fmt: skip
         self.ends.callback(self.end, process)
         return process
