@@ -205,6 +205,7 @@ static int db_retain(const Options *options, const Terminal *terminal) {
 }
 
 static const Column dead_columns[] = {
+        { "ID", .right = true },
         { "SINCE" },
         { "KIND" },
         { "KEY" },
@@ -223,7 +224,10 @@ static int dead_print(const Terminal *terminal, const json_t *rows) {
         }
         json_array_foreach((json_t *)rows, i, row) {
                 char when[FORMAT_MAX];
+                uint64_t id = 0;
 
+                (void)field_u64(row, "id", &id);
+                table_cell(&table, TONE_PLAIN, "%ju", (uintmax_t)id);
                 table_text(&table, TONE_PLAIN, field_when(when, row, "failed_at", NULL));
                 table_text(&table, TONE_PLAIN, field_text(row, "kind"));
                 table_text(&table, TONE_STRONG, field_text(row, "key"));
@@ -244,11 +248,19 @@ static int db_dead(const Options *options, const Terminal *terminal) {
         return dead_print(terminal, json_object_get(answer, "rows")) == 0 ? CTL_OK : CTL_NO_ANSWER;
 }
 
+/* All of them, or the one that is named. */
 static int db_retry(const Options *options, const Terminal *terminal) {
-        _cleanup_(json_decrefp) json_t *request = message_request("retry");
-        _cleanup_(json_decrefp) json_t *answer = request ? ask(options, WHERE_RECORD, request) : NULL;
-        uint64_t count = 0;
+        _cleanup_(json_decrefp) json_t *request = message_request("retry"), *answer = NULL;
+        uint64_t id = 0, count = 0;
 
+        if (options->n_arguments > 1 && parse_u64(options->arguments[1], &id) < 0) {
+                answer = answer_failed(
+                        "usage", "scidexctl db dead lists the ids", "'%s' is no id of a row", options->arguments[1]);
+                return answer_report_failure(options, answer);
+        }
+        if (options->n_arguments > 1 && json_object_set_new(request, "id", json_from_u64(id)) < 0)
+                return answer_report_failure(options, NULL);
+        answer = request ? ask(options, WHERE_RECORD, request) : NULL;
         if (answer_status(answer) != CTL_OK)
                 return answer_report_failure(options, answer);
         if (options->json)
@@ -261,15 +273,15 @@ static int db_retry(const Options *options, const Terminal *terminal) {
 
 static const struct {
         const char *name;
-        size_t arguments; /* beside the name */
+        size_t least, most; /* arguments beside the name */
         int (*run)(const Options *options, const Terminal *terminal);
 } parts[] = {
-        { "migrate", 0, db_migrate },
-        { "status", 0, db_status },
-        { "forget", 1, db_forget },
-        { "retain", 1, db_retain },
-        { "dead", 0, db_dead },
-        { "retry", 0, db_retry },
+        { "migrate", 0, 0, db_migrate },
+        { "status", 0, 0, db_status },
+        { "forget", 1, 1, db_forget },
+        { "retain", 1, 1, db_retain },
+        { "dead", 0, 0, db_dead },
+        { "retry", 0, 1, db_retry },
 };
 
 int verb_db(const Options *options, const Terminal *terminal) {
@@ -277,9 +289,10 @@ int verb_db(const Options *options, const Terminal *terminal) {
         const char *word = options->n_arguments > 0 ? options->arguments[0] : NULL;
 
         for (size_t i = 0; word && i < ELEMENTSOF(parts); i++)
-                if (strcmp(parts[i].name, word) == 0 && options->n_arguments == parts[i].arguments + 1)
+                if (strcmp(parts[i].name, word) == 0 && options->n_arguments > parts[i].least &&
+                        options->n_arguments <= parts[i].most + 1)
                         return parts[i].run(options, terminal);
-        error = answer_failed("usage", "scidexctl db migrate, status, forget HOST, retain TIME, dead or retry",
+        error = answer_failed("usage", "scidexctl db migrate, status, forget HOST, retain TIME, dead or retry [ID]",
                 "'db%s%s%s' is not how it is written", word ? " " : "", word ? word : "",
                 options->n_arguments > 1 ? " …" : "");
         return answer_report_failure(options, error);
