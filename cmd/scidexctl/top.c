@@ -19,13 +19,13 @@
 #include <termios.h>
 
 #define REFRESH_USEC (5 * USEC_PER_SEC)
-#define REFRESH_MSEC 5000
 #define HOSTS_MOST   8  /* the silent ones come first */
 #define KILLS_MOST   5  /* the last ones */
 #define LINES_USUAL  24 /* of a terminal that does not tell */
-#define LINES_AROUND 10 /* headings and what parts the tables */
-#define SCREEN_BEGIN "\x1b[?1049h\x1b[?25l"
-#define SCREEN_END   "\x1b[?25h\x1b[?1049l"
+#define LINES_AROUND 11 /* headings and what parts the tables */
+/* Another screen, no cursor, and long lines are cut: wrapped ones would push the first ones out. */
+#define SCREEN_BEGIN "\x1b[?1049h\x1b[?25l\x1b[?7l"
+#define SCREEN_END   "\x1b[?7h\x1b[?25h\x1b[?1049l"
 #define SCREEN_HOME  "\x1b[H\x1b[J"
 
 typedef struct Top {
