@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define LIMIT_DEFAULT "100"
+#define NO_PRIVILEGE  "42501"
 
 static const char live_sql[] = "SELECT to_jsonb(r) - 'timeline' FROM watchdog_live r WHERE true";
 static const char runs_sql[] = "SELECT to_jsonb(r) - 'timeline' FROM watchdog_runs r WHERE true";
@@ -112,6 +113,10 @@ static int send_list(Session *session, const char *op, Statement *statement) {
 
         if (r == 0)
                 r = remote_query(session->remote, sql, statement->n, statement->parameters, send_row, &listing, &error);
+        if (r == REMOTE_E_FAILED && strcmp(error.sqlstate, NO_PRIVILEGE) == 0) {
+                free(error.hint); /* that of the recorder, which writes */
+                error.hint = strdup("GRANT scidex_reader TO this role, as the owner of the tables.");
+        }
         if (r == REMOTE_E_FAILED)
                 return session_error_of(session, op, &error);
         return r < 0 ? r : end_list(session, op, at, listing.count);

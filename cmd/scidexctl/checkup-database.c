@@ -184,6 +184,10 @@ void check_database(Findings *f, const DoctorFacts *d) {
                 check_waiting(f, postgres, d->now_usec);
         } else if (d->database)
                 check_answer(f, d->database);
+        else if (d->database_unused)
+                finding_add(f, NAME, FINDING_WARNING,
+                        "systemctl reload scidex-supervisor, or send it HUP; then its log says why not.",
+                        "one is configured, but the supervisor that runs sends nothing to it");
         if (!server)
                 return;
         check_schema(f, server);

@@ -35,6 +35,7 @@ typedef struct DoctorFacts {
         Known swap_accounting;
         DirectoryState socket_directory_state, state_directory_state;
         bool mount_read_only; /* of cgroup2 */
+        bool database_unused; /* one is configured, and the supervisor that runs has none */
         bool tree_writable;   /* the given one */
         bool bus;             /* root: the system manager, others: the user's manager takes a connection */
         bool state_on_network;

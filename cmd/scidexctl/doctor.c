@@ -182,6 +182,14 @@ static void gather_answers(DoctorFacts *d, const Options *options) {
                 d->storage = ask(options, WHERE_RECORD, storage);
 }
 
+/* A supervisor runs, and has no database. */
+static bool sends_nothing(const DoctorFacts *d) {
+        const json_t *storage = json_object_get(json_object_get(d->status, "status"), "storage");
+        const char *kind = json_string_value(json_object_get(storage, "kind"));
+
+        return kind && strcmp(kind, "sqlite") == 0;
+}
+
 /* Of itself, too: what the recorder can't tell, and all there is to know where no supervisor runs. */
 static void gather_database(DoctorFacts *d, const Options *options) {
         _cleanup_(json_decrefp) json_t *request = message_request("status");
@@ -191,6 +199,11 @@ static void gather_database(DoctorFacts *d, const Options *options) {
         d->now_usec = clock_realtime_usec();
         if (!request || ask_conninfo(options, &conninfo) < 0)
                 return;
+        /* The system's configuration, which others may be able to read, is not that of their own supervisor. */
+        if (!options->postgres && sends_nothing(d)) {
+                d->database_unused = d->uid == 0;
+                return;
+        }
         d->database = ask_open_database(options, &source);
         if (!d->database)
                 d->database = source_ask(&source, request);

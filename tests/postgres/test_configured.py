@@ -78,6 +78,13 @@ class Configured(PostgresTest):
         eventually(lambda: self.world.run("--", "true").run["memory_limit_bytes"] == 1 << 30, WAIT, "the reload is done")
         self.assertEqual(self.world.recorder_pid(), before)
 
+    def test_doctor_says_that_a_reload_is_missing(self):
+        self.begin("")
+        self.configure(f"[storage]\npostgres = {self.server.conninfo()}\n")
+        (check,) = (check for check in self.world.ctl_json("doctor")["checks"] if check["name"].startswith("database"))
+        self.assertEqual(check["status"], "warning")
+        self.assertIn("reload", check["remedy"])
+
     def test_the_variable_wins(self):
         self.begin("[storage]\npostgres = host=/nonexistent\n", env={"SCIDEX_STORAGE_POSTGRES": self.server.conninfo()})
         self.assertEqual(self.world.wait_state("ok")["state"], "ok")

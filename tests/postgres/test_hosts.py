@@ -172,6 +172,22 @@ class AllHosts(Reader):
         self.assertNotEqual(self.world.ctl("db", "forget", "beta", *reader).returncode, 0)
         self.assertEqual(self.count("watchdog_processes"), 1)
 
+    def test_who_may_not_read_is_told_which_role_it_takes(self):
+        with contextlib.suppress(PsqlError):
+            self.server.psql("CREATE ROLE stranger LOGIN")
+        for verb in ("list", "history", "events", "top"):
+            done = self.world.ctl(verb, "--all-hosts", "--postgres", self.server.conninfo(user="stranger"))
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertIn("permission denied", done.stderr)
+            self.assertIn("scidex_reader", done.stderr)
+
+    def test_a_database_without_tables_is_said_to_be_one(self):
+        self.server.drop_database("bare")
+        self.server.create_database("bare")
+        done = self.world.ctl("list", "--all-hosts", "--postgres", self.server.conninfo("bare"))
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("scidexctl db migrate", done.stderr)
+
     def test_what_is_wrong_is_said_and_json_stays_json(self):
         self.world.conninfo = ""
         done = self.world.ctl("list", "--all-hosts")

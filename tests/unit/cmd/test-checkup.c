@@ -317,6 +317,16 @@ static void without_a_database_nothing_is_said_of_one(void **state) {
         facts_drop(&facts);
 }
 
+static void a_database_that_the_supervisor_has_not_taken_up_is_a_warning(void **state) {
+        DoctorFacts facts = facts_good();
+        _cleanup_(json_decrefp) json_t *findings = NULL;
+
+        facts.database_unused = true;
+        findings = checkup(&facts);
+        assert_string_equal(status_of(findings, "database"), "warning");
+        every_finding_that_is_not_ok_has_a_remedy(findings);
+}
+
 static void a_database_that_takes_all_is_ok(void **state) {
         DoctorFacts facts;
         _cleanup_(json_decrefp) json_t *findings = NULL;
@@ -453,6 +463,7 @@ int main(void) {
                 cmocka_unit_test(socket_directory_of_another_is_not_ok),
                 cmocka_unit_test(given_tree_that_is_not_writable_is_not_ok),
                 cmocka_unit_test(without_a_database_nothing_is_said_of_one),
+                cmocka_unit_test(a_database_that_the_supervisor_has_not_taken_up_is_a_warning),
                 cmocka_unit_test(a_database_that_takes_all_is_ok),
                 cmocka_unit_test(a_recorder_that_hangs_is_not_ok_though_its_file_can_be_read),
                 cmocka_unit_test(each_state_of_shipping_is_said_with_what_waits),
