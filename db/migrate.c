@@ -48,7 +48,8 @@ static int begin(Remote *remote, const char *schema, RemoteError *ret_error) {
         _cleanup_(freep) char *name = remote_identifier(remote, schema), *sql = NULL;
 
         if (name)
-                sql = text_printf("BEGIN; SET LOCAL lock_timeout='60s'; SELECT pg_advisory_xact_lock(" LOCK_KEY
+                sql = text_printf("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout=0;"
+                                  " SET LOCAL lock_timeout='60s'; SELECT pg_advisory_xact_lock(" LOCK_KEY
                                   "); SET LOCAL lock_timeout='5s'; SET LOCAL search_path=%s, pg_temp",
                         name);
         return sql ? remote_execute(remote, sql, ret_error) : -ENOMEM;

@@ -34,7 +34,7 @@ static const char tables_sql[] =
         "   FROM (SELECT p.oid, to_timestamp(('x' || translate(p.bound[1], '-', ''))::bit(48)::bigint / 1000.0) AS"
         "     from_at, to_timestamp(('x' || translate(p.bound[2], '-', ''))::bit(48)::bigint / 1000.0) AS until_at"
         "     FROM (SELECT c.oid, regexp_match(pg_get_expr(c.relpartbound, c.oid),"
-        "       'FROM \\(''([0-9a-f-]{13})[0-9a-f-]*''\\) TO \\(''([0-9a-f-]{13})') AS bound"
+        "       'FROM [(]''([0-9a-f-]{13})[0-9a-f-]*''[)] TO [(]''([0-9a-f-]{13})') AS bound"
         "       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
         "       WHERE i.inhparent = to_regclass('watchdog_events')) p WHERE p.bound IS NOT NULL) t),"
         " 'default_bytes', pg_relation_size(to_regclass('watchdog_events_default')),"

@@ -212,6 +212,8 @@ BEGIN
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
         RETURN NULL;
+    WHEN duplicate_table THEN
+        RETURN name; -- made meanwhile, and not to be seen from a snapshot that is older
 END
 $function$;
 
@@ -299,7 +301,7 @@ BEGIN
     FOR part IN
         SELECT i.inhrelid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'watchdog_events'::regclass
-           AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([0-9a-f-]{36})''\)')::uuid
+           AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9a-f-]{36})''[)]')::uuid
                <= scidex_event_id_at(before)
          ORDER BY c.relname
     LOOP

@@ -167,6 +167,25 @@ class Steps(MigrateTest):
         self.assertEqual(self.server.psql("SELECT scidex_known_analyses(ARRAY['SDA-1', 'SDA-2'])", user="keeper"), "SDA-1")
         self.assertEqual(self.status(user="keeper")["state"], "ok")
 
+    def test_settings_of_the_role_do_not_matter(self):
+        self.role("odd", options="LOGIN SUPERUSER")
+        self.server.psql(
+            "ALTER ROLE odd SET default_transaction_isolation = 'serializable'; ALTER ROLE odd SET statement_timeout = '30s';"
+            "ALTER ROLE odd SET standard_conforming_strings = off; ALTER ROLE odd SET timezone = 'Asia/Kathmandu'; ALTER ROLE odd SET datestyle = 'SQL, DMY'"
+        )
+        self.server.psql("CREATE TABLE analyses (id text PRIMARY KEY)")
+        done = []
+        hosts = [threading.Thread(target=lambda: done.append(migrate(self.server.conninfo(user="odd")).returncode)) for _ in range(3)]
+        for host in hosts:
+            host.start()
+        for host in hosts:
+            host.join()
+        self.assertEqual(done, [0, 0, 0])
+        found = self.status(user="odd")
+        self.assertEqual((found["state"], found["partitions"]["count"], found["analyses"]["state"]), ("ok", 3, "linked"))
+        self.assertRegex(found["partitions"]["from_at"], "-01T00:00:00.000000Z$")
+        self.db("retain", "400d", user="odd")
+
     def test_no_schema_to_put_them_into(self):
         self.role("homeless", options="LOGIN SUPERUSER")
         self.server.psql("ALTER ROLE homeless SET search_path = nowhere")
