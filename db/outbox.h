@@ -21,6 +21,10 @@ typedef enum OutboxKind {
 
 /* "process", "run", "event": as in the tables outbox and dead_letters. */
 const char *outbox_kind_to_string(OutboxKind kind);
+/* _OUTBOX_KIND_INVALID of any other text, and of NULL. */
+OutboxKind outbox_kind_from_string(const char *text);
+/* The column that an outbox row's key is of: "run_id", "event_id". */
+const char *outbox_kind_key(OutboxKind kind);
 /* The table, in both databases. */
 const char *outbox_kind_table(OutboxKind kind);
 /* Its columns. */
@@ -43,6 +47,8 @@ typedef struct OutboxRow {
 /* 0: go on; positive: enough, this row was not taken; -ENOMEM. Only valid until it returns: row, key, statement. */
 typedef int (*OutboxRowFunc)(const OutboxRow *row, void *userdata);
 
+/* SELECT of the row with the key ?1, as in OutboxRow. SQLite's result code; caller finalizes. */
+int outbox_prepare_row(sqlite3 *db, OutboxKind kind, sqlite3_stmt **ret);
 /* Calls the function for each row behind after_id, oldest first. 0, OUTBOX_E_AWAY, -ENOMEM. */
 int outbox_read(Spool *spool, int64_t after_id, OutboxRowFunc func, void *userdata);
 

@@ -1,26 +1,16 @@
 /*
  * From SQLite's columns to PostgreSQL's arrays, with nothing in between.
  *
- * Called by the shipping for each row.  Binary arrays, because text ones would be escaped here and unescaped there, and
- * a timeline is mostly quotes.  The hard thing is a value that does not fit: with arrays one bad timestamp would refuse
- * 512 rows.  So what the server would not take as this type never reaches it: it goes to `extra`, as what does not fit
- * a column of the spool does; only a row without a usable key can't be sent at all.
+ * Called by the batches for each row.  The hard thing is a value that does not fit: with arrays one bad timestamp would
+ * refuse 512 rows.  So what the server would not take as this type never reaches it: it goes to `extra`, as what does
+ * not fit a column of the spool does; only a row without a usable key can't be sent at all.
  */
 #include "db/ship-rows.h"
 
 #include "base/file.h"
-#include "base/parse.h"
 #include "base/uuid.h"
 #include <assert.h>
-#include <ctype.h>
-#include <endian.h>
 #include <string.h>
-
-#define HEADER_BYTES  20                             /* dimensions, flags, type, length, lower bound */
-#define EPOCH_USEC    (INT64_C(946684800) * 1000000) /* 2000-01-01, from where the server counts */
-#define UUID_BYTES    16
-#define JSONB_VERSION 1
-#define NUL_ESCAPE    "\\u0000"
 
 typedef enum ShipType {
         SHIP_UUID,
@@ -60,156 +50,6 @@ struct ShipRows {
         ShipColumn columns[SHIP_COLUMNS_MAX];
         size_t n_rows;
 };
-
-static void put_u32(char *to, uint32_t value) {
-        value = htobe32(value);
-        memcpy(to, &value, sizeof(value));
-}
-
-static int reserve(ShipArray *array, size_t more) {
-        size_t capacity = array->capacity ? array->capacity : 1024;
-        char *data;
-
-        while (capacity < array->size + more)
-                capacity *= 2;
-        if (capacity == array->capacity)
-                return 0;
-        data = realloc(array->data, capacity);
-        if (!data)
-                return -ENOMEM;
-        array->data = data;
-        array->capacity = capacity;
-        return 0;
-}
-
-void ship_array_init(ShipArray *array, uint32_t element_type, uint32_t array_type) {
-        *array = (ShipArray){ .element_type = element_type, .array_type = array_type };
-}
-
-void ship_array_init_uuid(ShipArray *array) {
-        ship_array_init(array, types[SHIP_UUID].element, types[SHIP_UUID].array);
-}
-
-void ship_array_deinit(ShipArray *array) {
-        free(array->data);
-        *array = (ShipArray){ .data = NULL };
-}
-
-int ship_array_reset(ShipArray *array) {
-        array->size = 0;
-        array->n = 0;
-        array->has_null = false;
-        if (reserve(array, HEADER_BYTES) < 0)
-                return -ENOMEM;
-        array->size = HEADER_BYTES;
-        return 0;
-}
-
-int ship_array_add(ShipArray *array, const void *value, ssize_t size) {
-        size_t bytes = size < 0 ? 0 : (size_t)size;
-
-        if (reserve(array, sizeof(uint32_t) + bytes) < 0)
-                return -ENOMEM;
-        put_u32(array->data + array->size, size < 0 ? UINT32_MAX : (uint32_t)size);
-        array->size += sizeof(uint32_t);
-        if (bytes > 0)
-                memcpy(array->data + array->size, value, bytes);
-        array->size += bytes;
-        array->has_null = array->has_null || size < 0;
-        array->n++;
-        return 0;
-}
-
-void ship_array_finish(ShipArray *array) {
-        const uint32_t header[] = { 1, array->has_null, array->element_type, array->n, 1 };
-
-        static_assert(sizeof(header) == HEADER_BYTES, "the header is five words");
-        for (size_t i = 0; i < ELEMENTSOF(header); i++)
-                put_u32(array->data + i * sizeof(uint32_t), header[i]);
-}
-
-static unsigned digit(char c) {
-        return isdigit((unsigned char)c) ? (unsigned)(c - '0') : (unsigned)(tolower((unsigned char)c) - 'a' + 10);
-}
-
-int ship_array_add_uuid(ShipArray *array, const char *text) {
-        unsigned char bytes[UUID_BYTES];
-
-        if (!text || !uuid_valid(text))
-                return -EINVAL;
-        for (size_t i = 0; i < UUID_BYTES; text += 2) {
-                if (*text == '-')
-                        text++;
-                bytes[i++] = (unsigned char)(digit(text[0]) << 4 | digit(text[1]));
-        }
-        return ship_array_add(array, bytes, UUID_BYTES);
-}
-
-static int add_integer(ShipArray *array, int64_t value) {
-        uint64_t wire = htobe64((uint64_t)value);
-
-        return ship_array_add(array, &wire, sizeof(wire));
-}
-
-static int add_real(ShipArray *array, double value) {
-        uint64_t wire;
-
-        memcpy(&wire, &value, sizeof(wire));
-        wire = htobe64(wire);
-        return ship_array_add(array, &wire, sizeof(wire));
-}
-
-/* 0, -EINVAL, -ENOMEM. */
-static int add_time(ShipArray *array, const char *text) {
-        uint64_t usec;
-
-        if (clock_parse_rfc3339(text, &usec) < 0)
-                return -EINVAL;
-        return add_integer(array, (int64_t)usec - EPOCH_USEC);
-}
-
-/* The spool's texts were escaped when they came; what another program has put there may still be anything. */
-static bool is_clean(const char *text, size_t size) {
-        return !memchr(text, '\0', size) && text_is_utf8(text);
-}
-
-static int add_text(ShipArray *array, const char *text, size_t size) {
-        _cleanup_(json_decrefp) json_t *dirty = NULL, *clean = NULL;
-
-        if (is_clean(text, size))
-                return ship_array_add(array, text, (ssize_t)size);
-        dirty = json_stringn_nocheck(text, size);
-        clean = json_clean_copy(dirty);
-        return clean ? ship_array_add(array, json_string_value(clean), (ssize_t)json_string_length(clean)) : -ENOMEM;
-}
-
-static int add_clean_json(ShipArray *array, const char *text, size_t size) {
-        size_t at = array->size;
-
-        if (reserve(array, sizeof(uint32_t) + 1 + size) < 0)
-                return -ENOMEM;
-        put_u32(array->data + at, (uint32_t)size + 1);
-        array->data[at + 4] = JSONB_VERSION;
-        memcpy(array->data + at + 5, text, size);
-        array->size += sizeof(uint32_t) + 1 + size;
-        array->n++;
-        return 0;
-}
-
-/* jsonb knows no \u0000. 0, -EINVAL, -ENOMEM. */
-static int add_json(ShipArray *array, const char *text, size_t size) {
-        _cleanup_(json_decrefp) json_t *dirty = NULL, *clean = NULL;
-        _cleanup_(freep) char *again = NULL;
-
-        if (is_clean(text, size) && !memmem(text, size, NUL_ESCAPE, strlen(NUL_ESCAPE)))
-                return add_clean_json(array, text, size);
-        dirty = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
-        if (!dirty)
-                return -EINVAL;
-        clean = json_clean_copy(dirty);
-        again = clean ? json_to_text(clean) : NULL;
-        return again ? add_clean_json(array, again, strlen(again)) : -ENOMEM;
-}
 
 static ShipType type_of(const Column *column) {
         static const char *const ids[] = { "event_id", "run_id", "outer_run_id" };
@@ -293,20 +133,22 @@ static int add_value(ShipColumn *column, sqlite3_stmt *statement, int i) {
                 return ship_array_add(&column->array, NULL, -1);
         switch (column->type) {
         case SHIP_INTEGER:
-                return kind == SQLITE_INTEGER ? add_integer(&column->array, sqlite3_column_int64(statement, i))
-                                              : -EINVAL;
+                return kind == SQLITE_INTEGER
+                        ? ship_array_add_integer(&column->array, sqlite3_column_int64(statement, i))
+                        : -EINVAL;
         case SHIP_REAL:
-                return is_text ? -EINVAL : add_real(&column->array, sqlite3_column_double(statement, i));
+                return is_text ? -EINVAL : ship_array_add_real(&column->array, sqlite3_column_double(statement, i));
         case SHIP_UUID:
                 return is_text ? ship_array_add_uuid(&column->array, text_column(statement, i)) : -EINVAL;
         case SHIP_TIME:
-                return is_text ? add_time(&column->array, text_column(statement, i)) : -EINVAL;
+                return is_text ? ship_array_add_time(&column->array, text_column(statement, i)) : -EINVAL;
         case SHIP_JSON:
-                return is_text ? add_json(&column->array, text_column(statement, i),
+                return is_text ? ship_array_add_json(&column->array, text_column(statement, i),
                                          (size_t)sqlite3_column_bytes(statement, i))
                                : -EINVAL;
         default:
-                return add_text(&column->array, text_column(statement, i), (size_t)sqlite3_column_bytes(statement, i));
+                return ship_array_add_text(
+                        &column->array, text_column(statement, i), (size_t)sqlite3_column_bytes(statement, i));
         }
 }
 
@@ -333,7 +175,7 @@ static int add_extra(ShipColumn *column, sqlite3_stmt *statement, int i, const j
                 return -ENOMEM;
         clean = json_clean_copy(extra);
         text = clean ? json_to_text(clean) : NULL;
-        return text ? add_clean_json(&column->array, text, strlen(text)) : -ENOMEM;
+        return text ? ship_array_add_json(&column->array, text, strlen(text)) : -ENOMEM;
 }
 
 static bool is_fit(const ShipRows *rows, sqlite3_stmt *statement) {

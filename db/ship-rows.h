@@ -8,30 +8,9 @@
 
 #include "base/cleanup.h"
 #include "db/outbox.h"
+#include "db/ship-array.h"
 
 #define SHIP_COLUMNS_MAX 96
-
-/* One array; https://www.postgresql.org/docs/15/protocol-overview.html, and array_recv() in the server. */
-typedef struct ShipArray {
-        uint32_t element_type, array_type; /* oids */
-        char *data;                        /* owned */
-        size_t size, capacity;
-        uint32_t n;
-        bool has_null;
-} ShipArray;
-
-void ship_array_init(ShipArray *array, uint32_t element_type, uint32_t array_type);
-void ship_array_deinit(ShipArray *array);
-/* Empties it; the memory stays. 0, -ENOMEM. */
-int ship_array_reset(ShipArray *array);
-/* size < 0: NULL. 0, -ENOMEM. */
-int ship_array_add(ShipArray *array, const void *value, ssize_t size);
-/* Writes the header. */
-void ship_array_finish(ShipArray *array);
-
-void ship_array_init_uuid(ShipArray *array);
-/* 0, -ENOMEM; -EINVAL and nothing is added where the text is no UUID. */
-int ship_array_add_uuid(ShipArray *array, const char *text);
 
 typedef struct ShipRows ShipRows;
 
