@@ -16,9 +16,9 @@
 #define BACKOFF_MAX_USEC   (30 * USEC_PER_SEC)
 #define SQLSTATE_CANCELLED "57014" /* by the statement's timeout */
 
-void ship_arm(sd_event_source *source, uint64_t in_usec) {
-        (void)sd_event_source_set_time(source, usec_add(clock_boottime_usec(), in_usec));
-        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+void ship_arm(sd_event_source *timer, uint64_t in_usec) {
+        (void)sd_event_source_set_time(timer, usec_add(clock_boottime_usec(), in_usec));
+        (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
 static void disarm(sd_event_source *source) {
