@@ -115,6 +115,13 @@ static void ask_record(Launch *l) {
         launch_take_end(l, end);
 }
 
+/* The run was over before we had begun it: its limit passed while this host was busy. Nobody will tell us any more. */
+static void take_refusal(Launch *l) {
+        ask_record(l);
+        if (!l->run)
+                l->connection.fd = close_fd(l->connection.fd);
+}
+
 static void read_connection(Launch *l) {
         _cleanup_(message_deinit) Message message = MESSAGE_NONE;
         const char *re = "", *code = "";
@@ -130,6 +137,8 @@ static void read_connection(Launch *l) {
         (void)json_get_text(json_object_get(message.body, "error"), "code", &code);
         if (strcmp(re, "exited") == 0 && json_is_object(json_object_get(message.body, "run"))) {
                 launch_take_end(l, message.body);
+        } else if (strcmp(re, "exited") == 0) {
+                take_refusal(l);
         } else if (strcmp(re, "changed") == 0) {
                 launch_take_limits(l, message.body);
         } else if (strcmp(re, "attach") == 0 && strcmp(code, "gone") == 0) {

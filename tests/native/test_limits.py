@@ -66,6 +66,14 @@ class Timeout(ScidexTest):
         self.assertEqual([entry["signal"] for entry in event["signals"]], ["TERM"])
         self.assertIsNone(event["kill_at"])
 
+    def test_a_limit_that_passes_before_the_command_begins(self):
+        """As on a busy host: the supervisor ends a run whose launcher has not come to start it. Nobody waits for anybody then."""
+        for _ in range(8):
+            result = self.run_scidex("--timeout", "1us", "--grace", "1s", "--", "sleep", "1000")
+            self.assert_status(result, 124)
+            self.assertLess(result.seconds, 5 * SLOW)
+            self.assert_recorded(result.run["run_id"], "timeout")
+
     def test_a_run_that_cleans_up_and_exits_0_after_term_is_still_a_timeout(self):
         result = self.run_scidex(
             "--timeout", "500ms", "--", "sh", "-c", 'trap "echo saved; exit 0" TERM; sleep 1000 & wait')  # fmt: skip
