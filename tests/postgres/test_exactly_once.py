@@ -187,10 +187,18 @@ class ExactlyOnce(PostgresTest):
         self.assertEqual(len(self.world.history(limit=20)), 20)
         self.assertIn("postgres", self.world.status()["storage"])
 
+    def several_events(self):
+        """Of each run with more than one: what the events say."""
+        return self.server.rows(
+            "SELECT run_id, event_id, seq, reason, detail, decided_at, launcher_pid FROM watchdog_events WHERE run_id IN"
+            " (SELECT run_id FROM watchdog_events GROUP BY run_id HAVING count(*) > 1) ORDER BY run_id, seq"
+        )
+
     def assert_once(self):
         events = self.world.sql("SELECT event_id FROM watchdog_events")
         produced = self.statuses.count("124")
         self.assertEqual(produced, len(self.statuses), f"not all were killed at their limit: {sorted(set(self.statuses))}")
+        self.assertEqual(self.several_events(), [], "a run was killed once, but has more events than one")
         self.assertEqual(self.count("watchdog_events"), produced)
         self.assertEqual(self.server.number("SELECT count(DISTINCT event_id) FROM watchdog_events"), produced)
         self.assertEqual({row[0] for row in self.server.rows("SELECT event_id FROM watchdog_events")}, {event[0] for event in events})
