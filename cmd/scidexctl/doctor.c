@@ -184,10 +184,10 @@ static void gather_answers(DoctorFacts *d, const Options *options) {
 
 /* A supervisor runs, and has no database. */
 static bool sends_nothing(const DoctorFacts *d) {
-        const json_t *storage = json_object_get(json_object_get(d->status, "status"), "storage");
-        const char *kind = json_string_value(json_object_get(storage, "kind"));
+        const char *kind = json_string_value(json_object_get(json_object_get(d->storage, "storage"), "kind"));
 
-        return kind && strcmp(kind, "sqlite") == 0;
+        return json_object_get(d->status, "status") && !json_object_get(d->storage, "instead_of") && kind &&
+                strcmp(kind, "sqlite") == 0;
 }
 
 /* Of itself, too: what the recorder can't tell, and all there is to know where no supervisor runs. */
