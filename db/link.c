@@ -31,8 +31,8 @@ static const char target_sql[] =
         "   SELECT bool_or(type IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)) FROM base),"
         " 'is_key', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate"
         "   AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum),"
-        " 'may', has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'REFERENCES'),"
-        " 'user', current_user,"
+        " 'may', has_table_privilege(o.oid, c.oid, 'SELECT') AND has_table_privilege(o.oid, c.oid, 'REFERENCES'),"
+        " 'owner', quote_ident(o.rolname),"
         " 'match', CASE WHEN l.oid IS NOT NULL THEN"
         "   format('%s COLLATE %I.%I', format_type(a.atttypid, -1), s.nspname, l.collname) END)"
         " FROM (SELECT coalesce((SELECT confrelid FROM pg_constraint WHERE conrelid = to_regclass('watchdog_runs')"
@@ -42,6 +42,8 @@ static const char target_sql[] =
         "   coalesce((SELECT f.attname FROM pg_constraint k JOIN pg_attribute f ON f.attrelid = k.confrelid"
         "     AND f.attnum = k.confkey[1] WHERE k.conrelid = to_regclass('watchdog_runs') AND k.contype = 'f'"
         "     AND k.conname = '" RUNS_KEY "'), 'id')"
+        /* Whoever asks: it is the owner of the tables whose key and whose functions read the platform's. */
+        " JOIN pg_class own ON own.oid = to_regclass('watchdog_runs') JOIN pg_roles o ON o.oid = own.relowner"
         " LEFT JOIN pg_collation l ON l.oid = a.attcollation LEFT JOIN pg_namespace s ON s.oid = l.collnamespace";
 
 /* The tables that get a key, and whether they have it; the partitioned one last. */
@@ -101,9 +103,10 @@ static json_t *state_of(const json_t *target) {
                 return state_new("key", target, text_printf("%s.id has no primary key or unique constraint", table),
                         text_printf("ALTER TABLE %s ADD PRIMARY KEY (id); then scidexctl db migrate", table));
         if (!is(target, "may"))
-                return state_new("denied", target, text_printf("%s may not refer to %s", member(target, "user"), table),
+                return state_new("denied", target,
+                        text_printf("%s may not refer to %s", member(target, "owner"), table),
                         text_printf("as its owner: GRANT SELECT, REFERENCES ON %s TO %s; then scidexctl db migrate",
-                                table, member(target, "user")));
+                                table, member(target, "owner")));
         return state_new("unlinked", target, text_printf("no key leads from analysis_id to %s yet", table),
                 strdup("scidexctl db migrate adds it"));
 }

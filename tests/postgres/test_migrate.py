@@ -361,6 +361,10 @@ class Analyses(MigrateTest):
         self.server.psql("CREATE TABLE analyses (id text PRIMARY KEY); INSERT INTO analyses VALUES ('SDA-1')", user="platform")
         found = self.link(user="keeper")
         self.assertEqual(found["state"], "denied")
+        self.assertIn("TO keeper", found["hint"])
+        # Also where another asks: it is not the recorder's role that lacks anything.
+        self.role("recorder", member_of="scidex_writer")
+        self.assertEqual(self.status(user="recorder")["analyses"], found)
         self.server.psql(found["hint"].split(": ", 1)[1].split(";")[0], user="platform")
         self.assertEqual(self.link(user="keeper")["state"], "linked")
         self.assertEqual(self.server.psql("SELECT scidex_known_analyses(ARRAY['SDA-1', 'x'])", user="keeper"), "SDA-1")
