@@ -255,6 +255,8 @@ class TwoSupervisors(PostgresTest):
         self.launches.append(launch)
         result = world.run("--analysis-id", f"done-{name}", "--timeout", "200ms", "--grace", "1s", "--", "sleep", "1000", prefix=prefix)
         self.assert_status(result, 124)
+        # Rows of runs are written behind by up to a second.
+        eventually(lambda: any(row["run_id"] == result.run["run_id"] for row in world.history()), WAIT, "the run is recorded")
         return world, result.run["run_id"]
 
     def test_both_are_seen_with_their_runs_and_rows_are_as_each_ones_own_record_has_them(self):
