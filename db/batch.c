@@ -3,7 +3,7 @@
  *
  * Called by the shipping.  A batch is what stands in the outbox in one piece, so that one range of ids is taken off it
  * afterwards; within it the rows go to their tables in whatever order, since all of it is one transaction.  The hard
- * thing is its size: 512 rows are some hundred KiB or, with full timelines, 30 MiB, and the loop stands still while it
+ * thing is its size: 256 rows are some hundred KiB or, with full timelines, 15 MiB, and the loop stands still while it
  * is made.  So it also ends after 1 MiB.
  */
 #include "db/batch.h"

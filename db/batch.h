@@ -4,7 +4,7 @@
 #include "db/pipeline.h"
 #include "db/ship-rows.h"
 
-#define BATCH_ROWS_MAX   512
+#define BATCH_ROWS_MAX   256 /* some ms of the loop, and what the buffer of a socket takes */
 #define BATCH_BYTES_MAX  (1 << 20)
 #define BATCH_MONTHS_MAX 4 /* of event ids in one batch: a fifth begins the next */
 

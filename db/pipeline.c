@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
-#define PARAMETERS_MAX 128
+#define PARAMETERS_MAX    128
+#define SEND_BUFFER_BYTES (2 << 20)
 
 typedef struct Group {
         STAILQ_ENTRY(Group) link;
@@ -199,6 +201,18 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/*
+ * On a Unix socket the server stops reading when the buffer is empty, and we are some milliseconds away on a busy host:
+ * a batch should fit. The kernel caps it (wmem_max); TCP sizes its own.
+ */
+static void widen_socket(int fd) {
+        int domain = 0, bytes = SEND_BUFFER_BYTES;
+        socklen_t size = sizeof(domain);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX)
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 static int add_sources(sd_event *event, int64_t priority, Pipeline *pipeline) {
         int r = sd_event_add_io(event, &pipeline->io, PQsocket(pipeline->connection), EPOLLIN, on_io, pipeline);
 
@@ -222,6 +236,7 @@ int pipeline_new(
         STAILQ_INIT(&pipeline->groups);
         if (PQsetnonblocking(connection, 1) < 0 || PQenterPipelineMode(connection) == 0)
                 return -ENOTCONN;
+        widen_socket(PQsocket(connection));
         r = add_sources(event, priority, pipeline);
         if (r < 0)
                 return r;

@@ -3,7 +3,7 @@
  *
  * Called by the rows of the shipping for each value.  Binary, because text arrays would be escaped here and unescaped
  * there, and a timeline is mostly quotes.  The hard thing is what the server would refuse: with arrays one bad byte
- * would cost 512 rows, so text is escaped and JSON checked for what jsonb does not know before it gets in.
+ * would cost hundreds of rows, so text is escaped and JSON checked for what jsonb does not know before it gets in.
  */
 #include "db/ship-array.h"
 

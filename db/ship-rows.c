@@ -2,8 +2,8 @@
  * From SQLite's columns to PostgreSQL's arrays, with nothing in between.
  *
  * Called by the batches for each row.  The hard thing is a value that does not fit: with arrays one bad timestamp would
- * refuse 512 rows.  So what the server would not take as this type never reaches it: it goes to `extra`, as what does
- * not fit a column of the spool does; only a row without a usable key can't be sent at all.
+ * refuse hundreds of rows.  So what the server would not take as this type never reaches it: it goes to `extra`, as
+ * what does not fit a column of the spool does; only a row without a usable key can't be sent at all.
  */
 #include "db/ship-rows.h"
 
