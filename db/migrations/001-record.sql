@@ -325,27 +325,68 @@ SELECT p.*, h.heartbeat_at AS host_heartbeat_at,
   FROM watchdog_processes p LEFT JOIN watchdog_hosts h USING (host, supervisor);
 COMMENT ON VIEW watchdog_live IS 'What runs, and whether the host that says so still reports.';
 
--- Whole hours as they were counted, and the rows of the hour that has begun to be too old.
-CREATE VIEW watchdog_kills_24h AS
-SELECT reason, host, sum(kills)::bigint AS kills
-  FROM (SELECT reason, host, kills FROM watchdog_kills_by_hour
-         WHERE hour >= date_trunc('hour', now() - interval '23 hours', 'UTC')
-        UNION ALL
-        SELECT coalesce(reason, ''), coalesce(host, ''), count(*) FROM watchdog_events
-         WHERE decided_at >= now() - interval '24 hours'
-           AND decided_at < date_trunc('hour', now() - interval '23 hours', 'UTC')
-         GROUP BY 1, 2) k
- GROUP BY 1, 2;
+-- For the views below. Functions, because the planner leaves out the partitions of other months only where it sees the
+-- bound while it plans, and to plan for all of them takes longer than the query. No id is a month older than its kill,
+-- but for those that are no time at all: these are in the default partition.
+CREATE FUNCTION scidex_kills_24h() RETURNS TABLE (reason text, host text, kills bigint)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET plan_cache_mode = force_custom_plan
+AS $function$
+#variable_conflict use_column
+DECLARE
+    month_ago uuid := scidex_event_id_at(now() - interval '31 days');
+    since timestamptz := now() - interval '24 hours';
+    counted timestamptz := date_trunc('hour', now() - interval '23 hours', 'UTC');
+BEGIN
+    -- Whole hours as they were counted, and the rows of the hour that has begun to be too old.
+    RETURN QUERY
+    SELECT k.reason, k.host, sum(k.kills)::bigint
+      FROM (SELECT reason, host, kills FROM watchdog_kills_by_hour WHERE hour >= counted
+            UNION ALL
+            SELECT coalesce(reason, ''), coalesce(host, ''), count(*) FROM watchdog_events
+             WHERE decided_at >= since AND decided_at < counted AND event_id >= month_ago
+             GROUP BY 1, 2
+            UNION ALL
+            SELECT coalesce(reason, ''), coalesce(host, ''), count(*) FROM watchdog_events_default
+             WHERE decided_at >= since AND decided_at < counted AND event_id < month_ago
+             GROUP BY 1, 2) k
+     GROUP BY 1, 2;
+END
+$function$;
+
+CREATE FUNCTION scidex_recent_kills(most integer) RETURNS TABLE (
+    event_id uuid, run_id uuid, analysis_id text, host text, reason text, detail text, decided_at timestamptz,
+    duration_sec double precision, memory_peak_bytes bigint, memory_limit_bytes bigint, processes_killed bigint)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET plan_cache_mode = force_custom_plan
+AS $function$
+#variable_conflict use_column
+DECLARE
+    first uuid := scidex_event_id_at(now() - interval '31 days');
+    latest timestamptz := now() + interval '1 hour';
+BEGIN
+    IF (SELECT count(*) FROM (SELECT FROM watchdog_events WHERE decided_at <= latest AND event_id >= first LIMIT most) e)
+       < most THEN
+        first := '00000000-0000-0000-0000-000000000000';
+    END IF;
+    RETURN QUERY
+    SELECT e.event_id, e.run_id, e.analysis_ref, e.host, e.reason, e.detail, e.decided_at, e.duration_sec,
+           e.memory_peak_bytes, e.memory_limit_bytes, e.processes_killed
+      FROM ((SELECT * FROM watchdog_events
+              WHERE decided_at <= latest AND event_id >= first ORDER BY decided_at DESC LIMIT most)
+            UNION ALL
+            (SELECT * FROM watchdog_events_default
+              WHERE decided_at <= latest AND event_id < first ORDER BY decided_at DESC LIMIT most)) e
+     ORDER BY e.decided_at DESC LIMIT most;
+END
+$function$;
+REVOKE ALL ON FUNCTION scidex_kills_24h(), scidex_recent_kills(integer) FROM PUBLIC;
+
+CREATE VIEW watchdog_kills_24h AS SELECT reason, host, kills FROM scidex_kills_24h();
 COMMENT ON VIEW watchdog_kills_24h IS 'Kills of the last 24 hours by reason and host, to the second.';
 
 CREATE VIEW watchdog_status AS
 SELECT now() AS generated_at, live.*, hosts.*, kills.*,
        (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.decided_at DESC), '[]')
-          FROM (SELECT event_id, run_id, analysis_ref AS analysis_id, host, reason, detail, decided_at, duration_sec,
-                       memory_peak_bytes, memory_limit_bytes, processes_killed
-                  FROM watchdog_events
-                 WHERE decided_at <= now() + interval '1 hour'
-                 ORDER BY decided_at DESC LIMIT 20) e) AS recent_events
+          FROM scidex_recent_kills(20) e) AS recent_events
   FROM (SELECT count(*) AS monitored_count, count(*) FILTER (WHERE state = 'grace') AS grace_count,
                count(*) FILTER (WHERE host_silent) AS silent_count
           FROM watchdog_live) live,

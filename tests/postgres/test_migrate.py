@@ -259,6 +259,8 @@ class Rights(MigrateTest):
 
     def test_everybody_else_may_nothing(self):
         self.role("stranger")
+        # The schema is of no help where it is in nobody's path.
+        self.server.psql("SET search_path = pg_catalog; SELECT * FROM public.watchdog_status; SELECT * FROM public.watchdog_kills_24h", user="dashboard")
         for statement in ("SELECT * FROM watchdog_runs", "SELECT * FROM watchdog_status", "SELECT scidex_make_partition(now())", "SELECT scidex_forget('a')"):
             with self.subTest(statement):
                 self.refused(statement, user="stranger")
@@ -574,11 +576,27 @@ class Functions(MigrateTest):
         )
         for _ in range(2):
             self.server.psql(insert)
+        self.assertEqual(self.server.psql("SELECT DISTINCT tableoid::regclass FROM watchdog_events"), "watchdog_events_default")
+        self.server.psql(insert.replace("md5(n::text)::uuid, md5", "(left(scidex_event_id_at(now() - n * interval '61 seconds')::text, 14) || right(md5(n::text)::uuid::text, 22))::uuid, md5"))
         counted = "SELECT coalesce(reason, ''), host, count(*) FROM watchdog_events WHERE decided_at >= now() - interval '24 hours' GROUP BY 1, 2"
         differs = f"SELECT count(*) FROM ((TABLE watchdog_kills_24h EXCEPT ({counted})) UNION ALL (({counted}) EXCEPT TABLE watchdog_kills_24h)) d"
         self.assertEqual(self.server.number(differs), 0)
         self.assertEqual(self.server.number("SELECT sum(kills) FROM watchdog_kills_24h"), self.count("watchdog_events", "decided_at >= now() - interval '24 hours'"))
-        self.assertEqual(self.server.number("SELECT sum(kills) FROM watchdog_kills_by_hour"), 3000)
+        self.assertEqual(self.server.number("SELECT sum(kills) FROM watchdog_kills_by_hour"), 6000)
+
+    def test_the_last_kills_are_the_last_wherever_they_lie(self):
+        now = self.server.number("SELECT extract(epoch FROM now())::bigint")
+        days = [200, 0, 100, 1, 40]
+        for one in days:
+            self.server.psql(f"SELECT scidex_make_partition(now() - interval '{one} days')")
+            self.event(f"'{one}'", seconds=now - one * DAY, at=f"now() - interval '{one} days'")
+        self.event("'default'", seconds=1, at="now() - interval '1 minute'")
+        self.event("'clock ahead'", at="now() + interval '2 hours'")
+        self.event("'no time'", at="NULL")
+        (found,) = self.server.json("SELECT recent_events FROM watchdog_status")
+        self.assertEqual([event["analysis_id"] for event in found["recent_events"]], ["0", "default", "1", "40", "100", "200"])
+        self.assertEqual(self.server.psql("SELECT string_agg(analysis_id, ' ') FROM scidex_recent_kills(2)"), "0 default")
+        self.assertEqual(self.server.psql("SELECT string_agg(analysis_id, ' ') FROM scidex_recent_kills(4)"), "0 default 1 40")
 
     def test_the_status_counts_what_it_says(self):
         self.server.psql("INSERT INTO watchdog_hosts (host, supervisor, heartbeat_at) VALUES ('a', 'system', now()), ('b', 'system', now() - interval '1 hour')")
