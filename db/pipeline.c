@@ -4,7 +4,8 @@
  * Called by the shipping.  Two hard things.  PQgetResult() gives NULL after each statement as well as when there is
  * nothing left, and blocks when asked too early: so groups are counted, it is asked only while one is out, and never
  * while PQisBusy().  And a reply may make its receiver drop the whole connection: so freeing within a callback only
- * marks, and the frame that made the call frees.
+ * marks, and the frame that made the call frees.  The server is not believed: of its rows one is kept at a time,
+ * however many come, and a COPY, which PQgetResult() would tell of for ever, ends the connection.
  */
 #include "db/pipeline.h"
 
@@ -31,13 +32,14 @@ struct Pipeline {
         PostgresTrouble trouble; /* of the group that is being replied to */
         PGresult *rows;          /* owned */
         bool failed, committed;
+        bool has_row;         /* of the statement that is being replied to */
         bool busy, condemned; /* see the opening */
 };
 
 static void group_end(Pipeline *pipeline) {
         postgres_trouble_deinit(&pipeline->trouble);
         PQclear(TAKE_PTR(pipeline->rows));
-        pipeline->failed = pipeline->committed = false;
+        pipeline->failed = pipeline->committed = pipeline->has_row = false;
 }
 
 static Group *take_group(Pipeline *pipeline) {
@@ -105,16 +107,42 @@ static void reply(Pipeline *pipeline) {
         restart_timer(pipeline);
 }
 
-static void take_result(Pipeline *pipeline, PGresult *result) {
+/* The first row of each statement; of one without rows what says so. */
+static void keep_row(Pipeline *pipeline, PGresult *result) {
+        bool is_row = PQresultStatus(result) == PGRES_SINGLE_TUPLE;
+
+        if (pipeline->has_row)
+                PQclear(result);
+        else {
+                PQclear(pipeline->rows);
+                pipeline->rows = result;
+        }
+        pipeline->has_row = is_row;
+}
+
+static void note_nonsense(Pipeline *pipeline) {
+        pipeline->failed = true;
+        (void)postgres_trouble_set(
+                &pipeline->trouble, POSTGRES_FAILED, "the server answers what it was not asked for", NULL);
+}
+
+/* 0, or -ENOTCONN: what it says makes no sense. */
+static int take_result(Pipeline *pipeline, PGresult *result) {
         switch (PQresultStatus(result)) {
         case PGRES_PIPELINE_SYNC:
                 PQclear(result);
                 reply(pipeline);
-                return;
+                return 0;
+        case PGRES_SINGLE_TUPLE:
         case PGRES_TUPLES_OK:
-                PQclear(pipeline->rows);
-                pipeline->rows = result;
-                return;
+                keep_row(pipeline, result);
+                return 0;
+        case PGRES_COPY_IN:
+        case PGRES_COPY_OUT:
+        case PGRES_COPY_BOTH:
+                PQclear(result);
+                note_nonsense(pipeline);
+                return -ENOTCONN;
         case PGRES_COMMAND_OK:
                 if (strcmp(PQcmdStatus(result), "COMMIT") == 0)
                         pipeline->committed = true;
@@ -126,18 +154,25 @@ static void take_result(Pipeline *pipeline, PGresult *result) {
                 note_failure(pipeline, result);
         }
         PQclear(result);
+        return 0;
 }
 
 /* 0, or -ENOTCONN. */
 static int take_results(Pipeline *pipeline) {
         unsigned nothing = 0;
 
-        while (!pipeline->condemned && !STAILQ_EMPTY(&pipeline->groups) && !PQisBusy(pipeline->connection)) {
-                PGresult *result = PQgetResult(pipeline->connection);
+        while (!pipeline->condemned && !STAILQ_EMPTY(&pipeline->groups)) {
+                PGresult *result;
 
+                /* For each statement anew, before anything of its reply is looked at. */
+                (void)PQsetSingleRowMode(pipeline->connection);
+                if (PQisBusy(pipeline->connection))
+                        break;
+                result = PQgetResult(pipeline->connection);
                 if (result) {
                         nothing = 0;
-                        take_result(pipeline, result);
+                        if (take_result(pipeline, result) < 0)
+                                return -ENOTCONN;
                 } else if (++nothing > 2 || PQstatus(pipeline->connection) == CONNECTION_BAD)
                         return -ENOTCONN;
         }

@@ -123,6 +123,10 @@ static void query_cancel(Remote *remote) {
         PQfreeCancel(cancel);
 }
 
+static bool is_copy(ExecStatusType status) {
+        return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
 int remote_query(Remote *remote, const char *sql, size_t n, const char *const *parameters, RemoteRowFunc func,
         void *userdata, RemoteError *ret_error) {
         PGresult *result;
@@ -135,6 +139,13 @@ int remote_query(Remote *remote, const char *sql, size_t n, const char *const *p
         (void)PQsetSingleRowMode(remote->connection);
         while ((result = PQgetResult(remote->connection))) {
                 ExecStatusType status = PQresultStatus(result);
+
+                if (is_copy(status)) { /* of which libpq would tell for ever */
+                        PQclear(result);
+                        remote_error_set(
+                                ret_error, "failed", "the server answers what it was not asked for", NULL, NULL);
+                        return REMOTE_E_FAILED;
+                }
 
                 if (r == 0 && (status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK)) {
                         r = row_give(result, func, userdata);

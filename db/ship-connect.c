@@ -46,6 +46,7 @@ static void on_prepared(const PipelineReply *reply, void *userdata) {
 
 static void on_version(const PipelineReply *reply, void *userdata) {
         _cleanup_(freep) char *detail = NULL;
+        const char *version = "0";
         Ship *ship = userdata;
         int r;
 
@@ -53,7 +54,10 @@ static void on_version(const PipelineReply *reply, void *userdata) {
                 ship_fail(ship, reply->trouble);
                 return;
         }
-        ship->schema_version = PQntuples(reply->rows) > 0 ? strtoll(PQgetvalue(reply->rows, 0, 0), NULL, 10) : 0;
+        /* PQgetvalue() gives NULL for a column that is not there. */
+        if (PQntuples(reply->rows) > 0 && PQnfields(reply->rows) > 0)
+                version = PQgetvalue(reply->rows, 0, 0);
+        ship->schema_version = strtoll(version, NULL, 10);
         if (ship->schema_version != migrate_latest()) {
                 detail = text_printf("the database has version %lld of the tables, this program writes version %d",
                         (long long)ship->schema_version, migrate_latest());

@@ -1,0 +1,140 @@
+"""What a server that means harm, a host that does, or one whose clock is wrong can do to the others."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from postgrestest import PORT, PostgresTest, PsqlError, scratch_directory, timestamp  # noqa: E402
+from scidextest import ScidexTest, eventually, read_text  # noqa: E402
+
+
+def message(kind, body=b""):
+    return kind + struct.pack(">I", len(body) + 4) + body
+
+
+def rows_of(*values):
+    """RowDescription and one DataRow of these texts."""
+    fields = b"".join(b"c\0" + struct.pack(">IHIhIh", 0, 0, 25, -1, 0xFFFFFFFF, 0) for _ in values)
+    cells = b"".join(struct.pack(">I", len(value)) + value for value in values)
+    return message(b"T", struct.pack(">H", len(values)) + fields), message(b"D", struct.pack(">H", len(values)) + cells)
+
+
+PARSED, BOUND, READY = message(b"1"), message(b"2"), message(b"Z", b"I")
+SELECTED = message(b"C", b"SELECT 1\0")
+
+
+class FakeServer:
+    """Speaks just enough of the protocol to be let in. ANSWER(connection): called at each Sync, sends what it likes."""
+
+    def __init__(self, answer):
+        self.directory = scratch_directory("sx-fk-")
+        self.answer = answer
+        self.accepted = 0
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path = os.path.join(self.directory, f".s.PGSQL.{PORT}")
+        self.listener.bind(path)
+        os.chmod(path, 0o777)
+        self.listener.listen(16)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def conninfo(self):
+        return f"host={self.directory} port={PORT} dbname=scidex user=scidex"
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        with connection, contextlib.suppress(OSError, struct.error), connection.makefile("rb") as stream:
+            (length,) = struct.unpack(">I", stream.read(4))
+            stream.read(length - 4)
+            parameters = b"".join(message(b"S", name + b"\0" + value + b"\0") for name, value in ((b"client_encoding", b"UTF8"), (b"server_version", b"15.1")))
+            connection.sendall(message(b"R", struct.pack(">I", 0)) + parameters + READY)
+            while True:
+                kind = stream.read(1)
+                (length,) = struct.unpack(">I", stream.read(4))
+                stream.read(length - 4)
+                if kind == b"S":
+                    self.answer(connection)
+                elif kind == b"X":
+                    return
+
+
+class HostileServer(ScidexTest):
+    """The recorder goes on storing, in little memory and time, whatever the other side says."""
+
+    def serve(self, answer):
+        server = FakeServer(answer)
+        self.addCleanup(server.close)
+        return server
+
+    def feeder_of(self, server):
+        feeder = PostgresTest.feeder(self, server.conninfo())
+        return feeder
+
+    def assert_stores(self, feeder, pid):
+        feeder.event()
+        feeder.settle()
+        self.assertEqual(feeder.process.pid, pid)
+        self.assertIsNone(feeder.process.poll(), feeder.log())
+        self.assertEqual(feeder.sql("SELECT count(*) FROM watchdog_events"), [(1,)])
+
+    def test_a_row_without_columns(self):
+        description, row = message(b"T", b"\0\0"), message(b"D", b"\0\0")
+        server = self.serve(lambda c: c.sendall((PARSED + BOUND + description + row + SELECTED) * 2 + READY))
+        feeder = self.feeder_of(server)
+        feeder.wait_state("schema", "failed")
+        self.assert_stores(feeder, feeder.process.pid)
+
+    def test_copy_where_rows_were_asked_for(self):
+        for kind in (b"G", b"H", b"W"):
+            with self.subTest(kind=kind):
+                server = self.serve(lambda c, kind=kind: c.sendall(PARSED + BOUND + message(kind, b"\0\0\0") + READY))
+                feeder = self.feeder_of(server)
+                feeder.wait_state("away", "failed")
+                self.assert_stores(feeder, feeder.process.pid)
+
+    def test_rows_without_end_take_no_memory(self):
+        description, row = rows_of(b"x" * 8000)
+
+        def pour(connection):
+            connection.sendall(PARSED + BOUND + description)
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                connection.sendall(row * 16)
+
+        server = self.serve(pour)
+        feeder = self.feeder_of(server)
+        eventually(lambda: server.accepted, 20, "it connects", every=0.05)
+        most = 0
+        for _ in range(20):
+            time.sleep(0.1)
+            most = max(most, rss_bytes(feeder.process.pid))
+        print(f"     rows without end: {most >> 20} MiB")
+        self.assertLess(most, 64 << 20)
+        self.assert_stores(feeder, feeder.process.pid)
+
+
+def rss_bytes(pid):
+    for line in read_text(f"/proc/{pid}/status", "").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0
