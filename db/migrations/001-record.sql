@@ -126,7 +126,9 @@ CREATE TABLE watchdog_hosts (
     host text, supervisor text, boot_id text, version text, heartbeat_at timestamptz NOT NULL DEFAULT now(),
     heartbeat_sec double precision NOT NULL DEFAULT 30, connected_at timestamptz, waiting bigint,
     oldest_waiting_at timestamptz, dead_letters bigint, shipped bigint,
-    PRIMARY KEY (host, supervisor)
+    PRIMARY KEY (host, supervisor),
+    -- One host's nonsense here would be an error for everyone who asks who is silent.
+    CONSTRAINT watchdog_hosts_heartbeat_sec_check CHECK (heartbeat_sec > 0 AND heartbeat_sec <= 86400)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE watchdog_hosts IS 'Who reports to this database: one row for each supervisor of each host.';
 COMMENT ON COLUMN watchdog_hosts.heartbeat_at IS 'By the clock of this server.';
@@ -147,8 +149,11 @@ AS $function$
 DECLARE
     key record;
 BEGIN
-    SELECT c.confrelid::regclass AS analyses, a.attname, format_type(a.atttypid, -1) AS type,
-           format('%I.%I', n.nspname, l.collname) AS collation
+    -- The type below all domains: their checks are the platform's, and an id that fails one is only unknown.
+    SELECT c.confrelid::regclass AS analyses, a.attname, format('%I.%I', n.nspname, l.collname) AS collation,
+           (WITH RECURSIVE base AS (SELECT a.atttypid AS type UNION ALL
+              SELECT y.typbasetype FROM base JOIN pg_type y ON y.oid = base.type WHERE y.typtype = 'd')
+            SELECT format_type(y.oid, -1) FROM base JOIN pg_type y ON y.oid = base.type WHERE y.typtype <> 'd') AS type
       INTO key
       FROM pg_constraint c
       JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = c.confkey[1]
@@ -336,11 +341,12 @@ DECLARE
     month_ago uuid := scidex_event_id_at(now() - interval '31 days');
     since timestamptz := now() - interval '24 hours';
     counted timestamptz := date_trunc('hour', now() - interval '23 hours', 'UTC');
+    latest timestamptz := now() + interval '1 hour'; -- a host whose clock is wrong, for long
 BEGIN
     -- Whole hours as they were counted, and the rows of the hour that has begun to be too old.
     RETURN QUERY
     SELECT k.reason, k.host, sum(k.kills)::bigint
-      FROM (SELECT reason, host, kills FROM watchdog_kills_by_hour WHERE hour >= counted
+      FROM (SELECT reason, host, kills FROM watchdog_kills_by_hour WHERE hour >= counted AND hour <= latest
             UNION ALL
             SELECT coalesce(reason, ''), coalesce(host, ''), count(*) FROM watchdog_events
              WHERE decided_at >= since AND decided_at < counted AND event_id >= month_ago

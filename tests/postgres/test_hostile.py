@@ -133,6 +133,57 @@ class HostileServer(ScidexTest):
         self.assert_stores(feeder, feeder.process.pid)
 
 
+class HostileHost(PostgresTest):
+    """A host that has the writers' password, and means harm or has a wrong clock, spoils nothing for those who read."""
+
+    def setUp(self):
+        super().setUp()
+        with contextlib.suppress(PsqlError):
+            self.server.psql("CREATE ROLE intruder LOGIN IN ROLE scidex_writer")
+
+    def as_host(self, statement):
+        return self.server.psql(statement, user="intruder")
+
+    def test_a_heartbeat_that_is_no_time_is_refused(self):
+        for seconds in ("NaN", "1e300", "-1", "Infinity"):
+            with self.assertRaises(PsqlError):
+                self.as_host(f"INSERT INTO watchdog_hosts (host, supervisor, heartbeat_sec) VALUES ('evil', 'system', '{seconds}')")
+        self.as_host("INSERT INTO watchdog_hosts (host, supervisor, heartbeat_at) VALUES ('evil', 'system', '-infinity')")
+        self.assertEqual(self.server.psql("SELECT silent_hosts FROM watchdog_status"), "1")
+        self.server.psql("SELECT scidex_forget('evil')")
+
+    def test_kills_of_the_future_are_not_of_the_last_day(self):
+        for at in ("now() + interval '30 days'", "'infinity'", "'-infinity'", "now() - interval '2 days'", "now()"):
+            self.as_host(
+                "INSERT INTO watchdog_events (event_id, run_id, host, reason, decided_at)"
+                f" VALUES (gen_random_uuid(), gen_random_uuid(), 'ahead', 'timeout', {at})"
+            )
+        self.assertEqual(self.server.psql("SELECT kills_last_24h FROM watchdog_status"), "1")
+
+
+class Domains(PostgresTest):
+    MIGRATED = False
+
+    def test_an_id_that_the_platforms_domain_refuses_is_only_unknown(self):
+        self.server.psql(
+            "CREATE DOMAIN analysis_id AS varchar(12) CHECK (value ~ '^SDA-'); CREATE TABLE analyses (id analysis_id PRIMARY KEY);"
+            "INSERT INTO analyses VALUES ('SDA-1')"
+        )
+        for with_rows in (False, True):
+            if with_rows:  # those of before the link
+                self.server.psql("ALTER TABLE watchdog_runs DROP CONSTRAINT watchdog_runs_analysis_id_fkey; UPDATE watchdog_runs SET analysis_id = analysis_ref")
+            self.migrate()
+            feeder = self.feeder()
+            ids = ("SDA-1", "other", "SDA-1-and-much-more")
+            runs = [feeder.ended(analysis_id=one)["run_id"] for one in ids]
+            feeder.settle()
+            feeder.wait_shipped()
+            self.assertEqual(feeder.postgres()["dead_letters"], 0)
+            for run_id, one in zip(runs, ids):
+                self.assertEqual(self.server.psql(f"SELECT analysis_id, analysis_ref FROM watchdog_runs WHERE run_id = '{run_id}'"), f"{one if one == 'SDA-1' else ''}\t{one}")
+            feeder.stop()
+
+
 def rss_bytes(pid):
     for line in read_text(f"/proc/{pid}/status", "").splitlines():
         if line.startswith("VmRSS:"):
