@@ -28,6 +28,8 @@ typedef struct Job {
         PostgresTrouble trouble;
 } Job;
 
+static atomic_int running;
+
 struct Attempt {
         Job *job; /* shared */
         sd_event_source *done;
@@ -63,6 +65,7 @@ static void *work(void *userdata) {
         job->r = postgres_connect(&options, &job->connection, &job->trouble);
         (void)eventfd_write(job->fd, 1);
         job_unref(job);
+        (void)atomic_fetch_sub(&running, 1);
         return NULL;
 }
 
@@ -107,7 +110,10 @@ static int start(Job *job) {
         (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
         (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+        (void)atomic_fetch_add(&running, 1);
         error = pthread_create(&thread, &attributes, work, job);
+        if (error != 0)
+                (void)atomic_fetch_sub(&running, 1);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
         (void)pthread_attr_destroy(&attributes);
         return -error;
@@ -135,6 +141,10 @@ int attempt_new(sd_event *event, const PostgresOptions *options, AttemptFunc fun
         }
         *ret = TAKE_PTR(attempt);
         return 0;
+}
+
+bool attempt_is_running(void) {
+        return atomic_load(&running) > 0;
 }
 
 void attempt_free(Attempt *attempt) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "db/postgres.h"
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 typedef struct Attempt Attempt;
@@ -17,3 +18,5 @@ int attempt_new(sd_event *event, const PostgresOptions *options, AttemptFunc fun
 /* Returns at once; a thread that still waits for a resolver cleans up after itself. */
 void attempt_free(Attempt *attempt);
 DEFINE_CLEANUP(Attempt *, attempt_free);
+/* Whether such a thread is still at work: then a process must not run its exit handlers (TLS's) under it. */
+bool attempt_is_running(void);

@@ -327,5 +327,6 @@ int main(int argc, char *argv[]) {
                 return r;
         if (!options.read)
                 shipping_exec(argv);
-        return keep_sockets(&options) < 0 ? EXIT_FAILURE : run(&options);
+        r = keep_sockets(&options) < 0 ? EXIT_FAILURE : run(&options);
+        return shipping_leave(r);
 }

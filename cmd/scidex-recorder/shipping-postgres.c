@@ -1,13 +1,15 @@
 /*
  * A recorder that ships.
  *
- * Called as shipping.h says; wires db/ship to the recorder and says each change of its state, once, in the log.  The
- * connection string leaves the environment here and is passed to nobody.
+ * Called as shipping.h says; wires db/ship to the recorder, and says each change of its state, once, in the log.  The
+ * hard thing is the end: a thread may still wait for a name server then, in libraries whose exit handlers must not run
+ * under it.
  */
 #include "cmd/scidex-recorder/shipping.h"
 
 #include "base/file.h"
 #include "base/log.h"
+#include "db/attempt.h"
 #include "db/postgres.h"
 #include "db/ship.h"
 #include <string.h>
@@ -106,6 +108,12 @@ void shipping_free(Shipping *shipping) {
                 ship_free(shipping->ship);
         sd_event_unref(shipping->event);
         free(shipping);
+}
+
+int shipping_leave(int status) {
+        if (attempt_is_running())
+                _exit(status);
+        return status;
 }
 
 void shipping_on_change(Shipping *shipping, void (*func)(void *userdata), void *userdata) {

@@ -31,6 +31,9 @@ int shipping_new(sd_event *event, Spool *spool, const ShippingOptions *options, 
 void shipping_free(Shipping *shipping);
 DEFINE_CLEANUP(Shipping *, shipping_free);
 
+/* The last thing in main: the status to return, if it returns. */
+int shipping_leave(int status);
+
 /* What follows is NULL-safe. */
 
 /* func is called when the state of the shipping changes: shipping_storage() is another. */
