@@ -450,12 +450,17 @@ class PostgresWorld(World):
         return wait_shipped(self, self.logs, timeout)
 
 
+def last_words(logs):
+    """Without what is said of each run."""
+    return "\n".join(line for line in logs().splitlines() if not line.startswith("scidex-supervisor: ["))[-3000:]
+
+
 def wait_state(recorder, logs, states, timeout=WAIT):
     """Until the recorder says one of STATES of its server: its `postgres` object."""
     try:
         eventually(lambda: recorder.postgres().get("state") in states, timeout, every=0.05)
     except AssertionError:
-        raise AssertionError(f"never {' or '.join(states)}: {recorder.postgres()}\n{logs()[-3000:]}") from None
+        raise AssertionError(f"never {' or '.join(states)}: {recorder.postgres()}\n{last_words(logs)}") from None
     return recorder.postgres()
 
 
@@ -469,7 +474,7 @@ def wait_shipped(recorder, logs, timeout=WAIT):
     try:
         eventually(done, timeout, every=0.05)
     except AssertionError:
-        raise AssertionError(f"not shipped: {recorder.postgres()}\n{logs()[-3000:]}") from None
+        raise AssertionError(f"not shipped: {recorder.postgres()}\n{last_words(logs)}") from None
     return recorder.postgres()
 
 
