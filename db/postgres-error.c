@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DETAIL_MAX 512 /* bytes: a line of a log */
+#define DETAIL_MAX     512                          /* bytes: a line of a log */
+#define LIBPQ_QUESTION "\n\tIs the server running " /* …on that host and accepting …?: our hint says the same */
 
 static const struct {
         const char *name, *hint;
@@ -23,11 +24,11 @@ static const struct {
         [POSTGRES_CONNECTING] = { "connecting", NULL },
         [POSTGRES_OK] = { "ok", NULL },
         [POSTGRES_AWAY] = { "away",
-                "See that the server runs and can be reached from here; records wait in the local history and are "
-                "shipped when it is back." },
+                "See that the server runs and can be reached from here under that name and port; records wait in the "
+                "local history and are shipped when it is back." },
         [POSTGRES_DENIED] = { "denied",
-                "See the user, its password and its roles (scidex_writer), and the server's pg_hba.conf; records wait "
-                "in the local history." },
+                "See the user, its password and sslmode, and the server's pg_hba.conf; records wait in the local "
+                "history." },
         [POSTGRES_SCHEMA] = { "schema",
                 "Bring database and programs to the same version: scidexctl db migrate, or a newer scidex here; "
                 "records wait in the local history." },
@@ -113,6 +114,28 @@ bool postgres_error_is_of_rows(PostgresError error) {
         return error == POSTGRES_ERROR_ROW || error == POSTGRES_ERROR_REFERENCE || error == POSTGRES_ERROR_UNKNOWN;
 }
 
+static const struct {
+        const char *sqlstate, *hint;
+} hints[] = {
+        { "42501",
+                "As the owner of the tables: GRANT scidex_writer TO the role that connects; records wait in the local "
+                "history." },
+        { "42P01", "scidexctl db status says which tables are missing; records wait in the local history." },
+        { "3D000",
+                "Name one that exists (dbname=…), or make it: docs/database.md, \"Setting up\"; records wait in the "
+                "local history." },
+        { "53300",
+                "Raise max_connections of the server, or the role's CONNECTION LIMIT; records wait in the local "
+                "history." },
+};
+
+const char *postgres_error_hint(const char *sqlstate) {
+        for (size_t i = 0; sqlstate && i < ELEMENTSOF(hints); i++)
+                if (strcmp(hints[i].sqlstate, sqlstate) == 0)
+                        return hints[i].hint;
+        return postgres_state_hint(postgres_error_state(postgres_error_of(sqlstate)));
+}
+
 /* "…FATAL:  28P01: words": where the words begin, or NULL. The severity is translated, the rest is not. */
 static const char *find_sqlstate(const char *line, size_t length, char ret_sqlstate[static SQLSTATE_SIZE]) {
         for (const char *p = line; p + 10 <= line + length; p++) {
@@ -131,23 +154,29 @@ static const char *find_sqlstate(const char *line, size_t length, char ret_sqlst
         return NULL;
 }
 
-/* All lines as one, blanks squeezed. */
+/* All lines as one, blanks squeezed; a line that continues none is set off by a semicolon. */
 static char *join_lines(const char *text) {
-        char *joined = strdup(text), *to = joined;
+        _cleanup_(freep) char *joined = malloc(2 * strlen(text) + 1);
+        char *to = joined;
 
         if (!joined)
                 return NULL;
         for (const char *from = text; *from; from++)
-                if (!isspace((unsigned char)*from))
+                if (strncmp(from, LIBPQ_QUESTION, strlen(LIBPQ_QUESTION)) == 0)
+                        from += strcspn(from + 1, "\n");
+                else if (!isspace((unsigned char)*from))
                         *to++ = *from;
-                else if (to > joined && to[-1] != ' ')
+                else if (to > joined && to[-1] != ' ') {
+                        if (*from == '\n' && from[1] && !isspace((unsigned char)from[1]))
+                                *to++ = ';';
                         *to++ = ' ';
+                }
         while (to > joined && to[-1] == ' ')
                 to--;
         *to = '\0';
         if (to - joined > DETAIL_MAX)
                 joined[DETAIL_MAX] = '\0';
-        return joined;
+        return TAKE_PTR(joined);
 }
 
 char *postgres_message_read(const char *text, char ret_sqlstate[static SQLSTATE_SIZE]) {

@@ -43,6 +43,8 @@ typedef enum PostgresError {
 PostgresError postgres_error_of(const char *sqlstate);
 /* The state that such an error puts the connection in. Row, reference and unknown: failed. */
 PostgresState postgres_error_state(PostgresError error);
+/* What to do about it: of this very code where that is known, else of its state. Static. */
+const char *postgres_error_hint(const char *sqlstate);
 /* Whether the error is about the rows sent, so that other rows may go. */
 bool postgres_error_is_of_rows(PostgresError error);
 

@@ -52,7 +52,8 @@ static int trouble_of_text(const PGconn *connection, const char *text, PostgresT
                 state = postgres_error_state(postgres_error_of(sqlstate));
         else
                 state = PQconnectionNeedsPassword(connection) ? POSTGRES_DENIED : postgres_message_state(text);
-        if (postgres_trouble_set(trouble, state, *detail ? detail : "the connection was lost", NULL) < 0)
+        if (postgres_trouble_set(trouble, state, *detail ? detail : "the connection was lost",
+                    *sqlstate ? postgres_error_hint(sqlstate) : NULL) < 0)
                 return -ENOMEM;
         memcpy(trouble->sqlstate, sqlstate, sizeof(sqlstate));
         return 0;
@@ -70,7 +71,8 @@ int postgres_trouble_of(const PGconn *connection, const PGresult *result, Postgr
                         trouble);
         detail = postgres_message_read(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), unused);
         if (!detail ||
-                postgres_trouble_set(trouble, postgres_error_state(postgres_error_of(sqlstate)), detail, NULL) < 0)
+                postgres_trouble_set(trouble, postgres_error_state(postgres_error_of(sqlstate)), detail,
+                        postgres_error_hint(sqlstate)) < 0)
                 return -ENOMEM;
         (void)snprintf(trouble->sqlstate, sizeof(trouble->sqlstate), "%s", sqlstate);
         return 0;

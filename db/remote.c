@@ -57,7 +57,7 @@ static void error_of_result(Remote *remote, const PGresult *result, RemoteError 
                 return;
         }
         remote_error_set(error, postgres_state_to_string(state), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), hint ? hint : postgres_state_hint(state));
+                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), hint ? hint : postgres_error_hint(sqlstate));
         (void)snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate);
 }
 

@@ -74,6 +74,13 @@ static void every_state_has_a_name_and_a_bad_one_a_remedy(void **state) {
         assert_string_equal(postgres_state_to_string(postgres_error_state(POSTGRES_ERROR_TRANSIENT)), "away");
 }
 
+static void a_known_code_has_a_remedy_of_its_own(void **state) {
+        assert_non_null(strstr(postgres_error_hint("3D000"), "Name one that exists"));
+        assert_non_null(strstr(postgres_error_hint("42501"), "GRANT scidex_writer"));
+        assert_string_equal(postgres_error_hint("42703"), postgres_state_hint(POSTGRES_SCHEMA));
+        assert_string_equal(postgres_error_hint(NULL), postgres_state_hint(POSTGRES_AWAY));
+}
+
 static void the_code_and_the_words_are_read_out_of_a_refused_connection(void **state) {
         static const struct {
                 const char *text, *sqlstate, *words;
@@ -90,6 +97,11 @@ static void the_code_and_the_words_are_read_out_of_a_refused_connection(void **s
                         "the database system is starting up" },
                 { "could not translate host name \"x\" to address:\n\tName or service not known\n", "",
                         "could not translate host name \"x\" to address: Name or service not known" },
+                { "connection to server at \"a\" failed: Connection refused\n\tIs the server running on that host and "
+                  "accepting TCP/IP connections?\nconnection to server at \"b\" failed: timeout expired\n",
+                        "",
+                        "connection to server at \"a\" failed: Connection refused; connection to server at \"b\" "
+                        "failed: timeout expired" },
                 { "relation \"a:  bc: d\" is odd", "", "relation \"a: bc: d\" is odd" },
                 { "", "", "" },
         };
@@ -125,6 +137,7 @@ int main(void) {
                 cmocka_unit_test(every_class_has_its_meaning),
                 cmocka_unit_test(only_errors_of_rows_put_a_row_aside),
                 cmocka_unit_test(every_state_has_a_name_and_a_bad_one_a_remedy),
+                cmocka_unit_test(a_known_code_has_a_remedy_of_its_own),
                 cmocka_unit_test(the_code_and_the_words_are_read_out_of_a_refused_connection),
                 cmocka_unit_test(words_without_a_code_are_away_or_denied),
                 cmocka_unit_test(a_long_message_is_cut),
