@@ -271,6 +271,7 @@ class Restored(PostgresTest):
         expected = {event["event_id"] for event in first + second + third}
         found = [row[0] for row in new.rows("SELECT event_id FROM watchdog_events")]
         self.assertEqual(len(found), len(expected))
+        self.assertEqual(feeder.postgres()["dead_letters"], 0)
         self.assertEqual(set(found), expected)
         done = migrate(new.conninfo())
         self.assertEqual(done.returncode, 0, done.stderr)
