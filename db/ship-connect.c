@@ -4,11 +4,13 @@
  * Called by the retry timer.  Connecting is a thread's (attempt.c); then the session is set up in two groups, because
  * statements can only be prepared on tables of the version that this program knows.  The hard thing is a second
  * recorder of the same directory, the old one still ending: a row that both ship could be the older state last.  So who
- * ships holds a lock on the directory.
+ * ships holds a lock, on a file that nobody else can open: the directory is open to the group, and a lock on that could
+ * be taken by anyone in it, for good.
  */
 #include "db/ship-state.h"
 
 #include "base/file.h"
+#include "db/database.h"
 #include "db/migrate.h"
 #include <fcntl.h>
 #include <string.h>
@@ -21,6 +23,7 @@
         "',false),set_config('lock_timeout','20s',false),set_config('idle_in_transaction_session_timeout','60s'," \
         "false),set_config('jit','off',false),CASE WHEN current_setting('synchronous_commit')='off' THEN"         \
         " set_config('synchronous_commit','local',false) END"
+#define LOCK_NAME   DATABASE_NAME ".shipping"
 #define VERSION_SQL "SELECT coalesce(max(version),0) FROM scidex_schema"
 
 static void on_lost(const PostgresTrouble *trouble, void *userdata) {
@@ -108,9 +111,13 @@ static void on_attempt(int r, PGconn *connection, const PostgresTrouble *trouble
 
 /* Two recorders of one directory, the old one still ending: a row that both ship could be the older state last. */
 static bool take_lock(Ship *ship) {
+        _cleanup_(freep) char *path = NULL;
+
         if (ship->lock_fd >= 0)
                 return true;
-        ship->lock_fd = open(ship->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        path = text_printf("%s/" LOCK_NAME, ship->directory);
+        if (path)
+                ship->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (ship->lock_fd < 0 || flock(ship->lock_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
                 return true; /* a file system without locks: as without this */
         ship->lock_fd = close_fd(ship->lock_fd);

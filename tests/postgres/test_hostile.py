@@ -133,6 +133,22 @@ class HostileServer(ScidexTest):
         self.assert_stores(feeder, feeder.process.pid)
 
 
+class HostileUser(PostgresTest):
+    def test_a_lock_on_the_directory_keeps_nobody_from_shipping(self):
+        """The group of those who may launch runs can open it."""
+        feeder = self.feeder()
+        feeder.stop()
+        directory = os.open(os.path.join(feeder.directory, "spool"), os.O_RDONLY)
+        self.addCleanup(os.close, directory)
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        feeder.start()
+        feeder.event()
+        feeder.settle()
+        feeder.wait_shipped(20)
+        (lock,) = (name for name in os.listdir(directory) if name.endswith(".shipping"))
+        self.assertEqual(os.stat(lock, dir_fd=directory).st_mode & 0o777, 0o600)
+
+
 class HostileHost(PostgresTest):
     """A host that has the writers' password, and means harm or has a wrong clock, spoils nothing for those who read."""
 
