@@ -18,6 +18,12 @@
 #define LOW_WATER_PERCENT 95 /* of the size: not one row forgotten for each one that comes */
 #define AFTER_ALL_TIMES   "~"
 #define STEP_ROWS         "32"
+/*
+ * Of the oldest, how many are looked at for one that may go.  What waits is the newest, as a rule: behind so many that
+ * all wait there is none, and to make sure would be to read a whole outbox for each step.
+ */
+#define FRONT_ROWS "1024"
+#define ALL_ROWS   "-1"
 
 typedef struct Forgettable {
         const char *table, *at, *kind, *key;
@@ -58,12 +64,13 @@ int retention_measure(sqlite3 *db, uint64_t *ret_bytes, uint64_t *ret_used_bytes
 }
 
 /* Deletes the oldest rows up to a time. *ret_deleted at most RETENTION_STEP_ROWS. */
-static int forget(sqlite3 *db, const Forgettable *what, const char *until_at, int *ret_deleted) {
+static int forget(sqlite3 *db, const Forgettable *what, const char *until_at, const char *look_at, int *ret_deleted) {
         _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-        _cleanup_(freep) char *sql =
-                text_printf("DELETE FROM %s WHERE rowid IN (SELECT rowid FROM %s AS r WHERE %s<=?1 AND NOT EXISTS"
-                            " (SELECT 1 FROM outbox WHERE kind='%s' AND key=r.%s) ORDER BY %s LIMIT %d)",
-                        what->table, what->table, what->at, what->kind, what->key, what->at, RETENTION_STEP_ROWS);
+        _cleanup_(freep) char *sql = text_printf(
+                "DELETE FROM %s WHERE rowid IN (SELECT rowid FROM (SELECT rowid,%s AS key FROM %s AS r"
+                " WHERE %s<=?1 ORDER BY %s LIMIT %s) AS f WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE"
+                " kind='%s' AND key=f.key) LIMIT %d)",
+                what->table, what->key, what->table, what->at, what->at, look_at, what->kind, RETENTION_STEP_ROWS);
         int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
 
         if (rc == SQLITE_OK)
@@ -77,11 +84,12 @@ static int forget(sqlite3 *db, const Forgettable *what, const char *until_at, in
 }
 
 /* The time of the oldest row that may go; AFTER_ALL_TIMES if there is none. Caller frees. */
-static int oldest(sqlite3 *db, const Forgettable *what, char **ret) {
+static int oldest(sqlite3 *db, const Forgettable *what, const char *look_at, char **ret) {
         _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-        _cleanup_(freep) char *sql = text_printf("SELECT %s FROM %s AS r WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE"
-                                                 " kind='%s' AND key=r.%s) ORDER BY %s LIMIT 1",
-                what->at, what->table, what->kind, what->key, what->at);
+        _cleanup_(freep) char *sql = text_printf("SELECT at FROM (SELECT %s AS at,%s AS key FROM %s AS r ORDER BY %s"
+                                                 " LIMIT %s) AS f WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE"
+                                                 " kind='%s' AND key=f.key) ORDER BY at LIMIT 1",
+                what->at, what->key, what->table, what->at, look_at, what->kind);
         int rc = sql ? sqlite3_prepare_v2(db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
 
         if (rc == SQLITE_OK)
@@ -93,16 +101,16 @@ static int oldest(sqlite3 *db, const Forgettable *what, char **ret) {
 }
 
 /* The oldest rows of both tables, as far as one table's are older than all of the other's. */
-static int forget_oldest(sqlite3 *db, int *ret_deleted) {
+static int forget_oldest(sqlite3 *db, const char *look_at, int *ret_deleted) {
         _cleanup_(freep) char *run_at = NULL, *event_at = NULL;
-        int rc = oldest(db, &runs, &run_at);
+        int rc = oldest(db, &runs, look_at, &run_at);
 
         if (rc == SQLITE_OK)
-                rc = oldest(db, &events, &event_at);
+                rc = oldest(db, &events, look_at, &event_at);
         if (rc != SQLITE_OK)
                 return rc;
-        return strcmp(run_at, event_at) <= 0 ? forget(db, &runs, event_at, ret_deleted)
-                                             : forget(db, &events, run_at, ret_deleted);
+        return strcmp(run_at, event_at) <= 0 ? forget(db, &runs, event_at, look_at, ret_deleted)
+                                             : forget(db, &events, run_at, look_at, ret_deleted);
 }
 
 static int forget_old(sqlite3 *db, uint64_t limit_usec, uint64_t now_usec, int *ret_deleted) {
@@ -113,9 +121,9 @@ static int forget_old(sqlite3 *db, uint64_t limit_usec, uint64_t now_usec, int *
         if (limit_usec == UINT64_MAX || limit_usec >= now_usec)
                 return SQLITE_OK;
         clock_format_rfc3339(cutoff, now_usec - limit_usec);
-        rc = forget(db, &events, cutoff, &of_events);
+        rc = forget(db, &events, cutoff, FRONT_ROWS, &of_events);
         if (rc == SQLITE_OK)
-                rc = forget(db, &runs, cutoff, &of_runs);
+                rc = forget(db, &runs, cutoff, FRONT_ROWS, &of_runs);
         *ret_deleted = of_runs + of_events;
         return rc;
 }
@@ -135,6 +143,18 @@ static int give_up_oldest(sqlite3 *db, int *ret_deleted) {
                 rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
         if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
                 (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        return rc;
+}
+
+/* In the order of the outbox, which is that of time unless old rows were sent again: then they must be looked for. */
+static int make_room(sqlite3 *db, int *ret_deleted) {
+        int given_up = 0, deleted = 0, rc = give_up_oldest(db, &given_up);
+
+        if (rc == SQLITE_OK)
+                rc = forget_oldest(db, FRONT_ROWS, &deleted);
+        if (rc == SQLITE_OK && deleted == 0)
+                rc = forget_oldest(db, ALL_ROWS, &deleted);
+        *ret_deleted = given_up + deleted;
         return rc;
 }
 
@@ -176,9 +196,9 @@ int retention_step(
         else if (limits->bytes == UINT64_MAX || used <= limits->bytes / 100 * LOW_WATER_PERCENT)
                 *shrinking = false;
         if (deleted == 0 && *shrinking) {
-                rc = forget_oldest(db, &deleted);
+                rc = forget_oldest(db, FRONT_ROWS, &deleted);
                 if (rc == SQLITE_OK && deleted == 0 && used > retention_bound(limits))
-                        rc = give_up_oldest(db, &deleted);
+                        rc = make_room(db, &deleted);
                 if (rc != SQLITE_OK)
                         return rc;
         }

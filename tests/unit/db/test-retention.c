@@ -158,6 +158,36 @@ static void a_full_outbox_does_not_make_it_turn_in_circles(void **state) {
         assert_false(spool_is_oversize(spool));
 }
 
+static int count_step(void *userdata) {
+        (*(int *)userdata)++;
+        return 0;
+}
+
+/* The recorder stores nothing while it looks: in a long outage it must not read all that waits for each step. */
+static void a_step_reads_no_whole_outbox(void **state) {
+        _cleanup_(scratch_deinit) Scratch scratch;
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        sqlite3 *db = NULL;
+        bool more = false;
+        int thousands = 0;
+
+        scratch_init(&scratch);
+        spool = open_limited(&scratch, DAY_USEC, 64 << 10, true);
+        run_sql(&scratch,
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<50000)"
+                " INSERT INTO watchdog_events (event_id,run_id,seq,decided_at,stored_at) SELECT 'e'||i,'r'||i,1,"
+                "strftime('%Y-%m-%dT%H:%M:%fZ','2026-11-01','+'||i||' seconds'),'' FROM n;"
+                "INSERT INTO outbox (kind,key,created_at) SELECT 'event',event_id,'' FROM watchdog_events ORDER BY "
+                "rowid");
+        assert_int_equal(spool_reader(spool, &db), 0);
+        sqlite3_progress_handler(db, 1000, count_step, &thousands);
+        assert_int_equal(spool_retain(spool, now_usec(), &more), 0);
+        sqlite3_progress_handler(db, 0, NULL, NULL);
+        assert_true(more);
+        assert_int_equal(count_rows(&scratch, "SELECT value FROM meta WHERE key='given_up'"), 32);
+        assert_true(thousands < 200);
+}
+
 static void without_limits_all_is_kept(void **state) {
         _cleanup_(scratch_deinit) Scratch scratch;
         _cleanup_(spool_freep) Spool *spool = NULL;
@@ -191,6 +221,7 @@ int main(void) {
                 cmocka_unit_test(what_waits_in_the_outbox_stays),
                 cmocka_unit_test(an_outbox_of_many_times_the_size_gives_its_oldest_up),
                 cmocka_unit_test(a_full_outbox_does_not_make_it_turn_in_circles),
+                cmocka_unit_test(a_step_reads_no_whole_outbox),
                 cmocka_unit_test(without_limits_all_is_kept),
                 cmocka_unit_test(a_row_without_any_time_is_as_old_as_its_coming),
         };
