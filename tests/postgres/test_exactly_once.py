@@ -13,11 +13,12 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import DATABASE, WAIT, PostgresTest, Server, migrate  # noqa: E402
+from postgrestest import DATABASE, WAIT, PostgresTest, Server, migrate, multiply_event  # noqa: E402
 from scidextest import deadline, eventually, is_alive, needs, process_comm, write_text  # noqa: E402
 
 EVENTS = int(os.environ.get("SCIDEX_TEST_EVENTS", "5000"))
 WORKERS = 16
+BACKLOG, CRASHES = 40_000, 3
 
 # One launch after the other, the status of each a line.
 WORKER = """
@@ -241,6 +242,27 @@ class ExactlyOnce(PostgresTest):
         print(f"     {time.monotonic() - begin:6.1f} s  until all is shipped")
         self.assert_local_answers()
         self.assert_once()
+
+
+class Crashed(PostgresTest):
+    """A server that writes its log to the disk only when a commit waits for it, so that a crash loses what none did."""
+
+    SETTINGS = {"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
+
+    def test_a_backlog_is_whole_after_crashes_in_its_midst(self):
+        feeder = self.feeder("host=/nonexistent")
+        feeder.event()
+        feeder.stop()
+        multiply_event(os.path.join(feeder.directory, "spool", "spool.sqlite"), BACKLOG)
+        feeder.conninfo = self.server.conninfo()
+        feeder.start()
+        for crash in range(1, CRASHES + 1):
+            left = BACKLOG * (CRASHES - crash + 1) // (CRASHES + 1)
+            eventually(lambda left=left: feeder.postgres().get("waiting", BACKLOG) <= left, WAIT)
+            self.server.restart("immediate")
+        feeder.wait_shipped()
+        self.assertEqual(self.count("watchdog_events"), BACKLOG)
+        self.assertEqual(feeder.postgres()["dead_letters"], 0)
 
 
 class Restored(PostgresTest):
