@@ -220,6 +220,7 @@ static const struct {
         const char *sqlstate, *hint;
 } remedies[] = {
         { "42501", "migrate as the owner of the tables; the first time, as a role that may create in the schema" },
+        { "42P01", "somebody has dropped or renamed it: rename it back, or restore it from a backup" },
         { "42P07", "something of that name is there already: rename or drop it, or use another schema" },
         { "42710", "something of that name is there already: rename or drop it, or use another schema" },
         { "42723", "something of that name is there already: rename or drop it, or use another schema" },

@@ -120,7 +120,9 @@ static const struct {
         { "42501",
                 "As the owner of the tables: GRANT scidex_writer TO the role that connects; records wait in the local "
                 "history." },
-        { "42P01", "scidexctl db status says which tables are missing; records wait in the local history." },
+        { "42P01",
+                "Where there are no tables yet: scidexctl db migrate; else scidexctl db status names those that are "
+                "missing. Records wait in the local history." },
         { "3D000",
                 "Name one that exists (dbname=…), or make it: docs/database.md, \"Setting up\"; records wait in the "
                 "local history." },

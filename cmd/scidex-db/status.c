@@ -10,6 +10,9 @@
 #include "base/file.h"
 #include "control/message.h"
 #include "db/migrate.h"
+#include <string.h>
+
+#define UNDEFINED_TABLE "42P01"
 
 /* Whoever may connect may read these. */
 static const char server_sql[] =
@@ -21,6 +24,9 @@ static const char server_sql[] =
         " 'everyone_may_create', has_schema_privilege('public', current_schema(), 'CREATE'),"
         " 'size_bytes', pg_database_size(current_database()),"
         " 'has_tables', to_regclass('scidex_schema') IS NOT NULL,"
+        " 'missing', (SELECT string_agg(t, ', ') FROM unnest(ARRAY['watchdog_events', 'watchdog_events_default',"
+        "   'watchdog_runs', 'watchdog_processes', 'watchdog_hosts', 'watchdog_kills_by_hour', 'watchdog_kills_24h',"
+        "   'watchdog_live', 'watchdog_status']) t WHERE to_regclass(t) IS NULL),"
         " 'roles', (SELECT jsonb_object_agg(r, EXISTS (SELECT FROM pg_roles WHERE rolname = r))"
         "   FROM unnest(ARRAY['scidex_writer', 'scidex_reader']) r))";
 
@@ -52,15 +58,23 @@ static int set_state(json_t *status, const char *state, const char *detail, cons
         return 0;
 }
 
+/* Of the version that this program knows: a newer one may do without some. */
+static int judge_missing(json_t *status, const char *missing) {
+        _cleanup_(freep) char *text = text_printf("somebody has dropped or renamed %s", missing);
+
+        return text ? set_state(status, "schema", text, "rename it back, or restore it from a backup") : -ENOMEM;
+}
+
 static int judge_version(json_t *status) {
         int version = (int)json_integer_value(json_object_get(status, "version")), latest = migrate_latest();
+        const char *missing = json_string_value(json_object_get(status, "missing"));
         _cleanup_(freep) char *text =
                 text_printf("the tables are of version %d, this program is for %d", version, latest);
 
         if (!text)
                 return -ENOMEM;
         if (version == latest)
-                return set_state(status, "ok", NULL, NULL);
+                return missing ? judge_missing(status, missing) : set_state(status, "ok", NULL, NULL);
         return set_state(status, "schema", text,
                 version < latest ? "scidexctl db migrate, as their owner" : "upgrade scidex on this host");
 }
@@ -69,6 +83,7 @@ static int judge_version(json_t *status) {
 static int read_tables(Session *session, json_t *status) {
         _cleanup_(remote_error_deinit) RemoteError error = { .state = NULL };
         _cleanup_(json_decrefp) json_t *tables = NULL;
+        const char *missing = json_string_value(json_object_get(status, "missing"));
         json_t *link = NULL;
         int r = remote_value(session->remote, tables_sql, 0, NULL, &tables, &error);
 
@@ -78,6 +93,8 @@ static int read_tables(Session *session, json_t *status) {
                 r = link_check(session->remote, &link, &error);
         if (r == 0 && json_object_set_new(status, "analyses", link) < 0)
                 return -ENOMEM;
+        if (r == REMOTE_E_FAILED && missing && strcmp(error.sqlstate, UNDEFINED_TABLE) == 0)
+                return judge_missing(status, missing);
         if (r == REMOTE_E_FAILED)
                 return set_state(status, error.state, error.message, error.hint);
         return r == 0 ? judge_version(status) : r;

@@ -157,6 +157,18 @@ class Steps(MigrateTest):
         found = self.status(status=1)
         self.assertEqual((found["state"], found["version"], found["latest"]), ("schema", 999, 1))
 
+    def test_a_table_that_was_renamed_is_named(self):
+        self.db("migrate")
+        for table in ("watchdog_runs", "watchdog_hosts"):
+            self.server.psql(f"ALTER TABLE {table} RENAME TO gone")
+            found = self.status(status=1)
+            self.assertEqual(found["state"], "schema")
+            self.assertIn(table, found["detail"])
+            self.assertIn("rename it back", found["hint"])
+            self.assertIn("rename it back", self.db("migrate", status=3)["error"]["hint"])
+            self.server.psql(f"ALTER TABLE gone RENAME TO {table}")
+            self.assertEqual(self.status()["state"], "ok")
+
     def test_another_schema_than_public(self):
         self.server.psql("CREATE SCHEMA \"Record's own\"; CREATE TABLE public.analyses (id text PRIMARY KEY); INSERT INTO analyses VALUES ('SDA-1')")
         self.role("keeper", options="LOGIN SUPERUSER")
