@@ -10,8 +10,18 @@
 #include "control/message.h"
 #include <string.h>
 
+#define NO_PRIVILEGE "42501"
+
 static const char known_sql[] = "SELECT to_jsonb(EXISTS (SELECT FROM watchdog_hosts WHERE host = $1) OR"
                                 " EXISTS (SELECT FROM watchdog_processes WHERE host = $1))";
+
+static int refuse(Session *session, const char *op, RemoteError *error) {
+        if (strcmp(error->sqlstate, NO_PRIVILEGE) == 0) {
+                free(error->hint); /* that of the recorder, which writes */
+                error->hint = strdup("connect as the owner of the tables: --postgres '… user=OWNER'");
+        }
+        return session_error_of(session, op, error);
+}
 
 static int forget_known(Session *session, const char *host) {
         _cleanup_(remote_error_deinit) RemoteError error = { .state = NULL };
@@ -21,7 +31,7 @@ static int forget_known(Session *session, const char *host) {
         if (r == REMOTE_E_FAILED && strcmp(error.sqlstate, "55006") == 0)
                 return session_error(session, "forget", "busy", error.message, NULL, error.hint);
         if (r == REMOTE_E_FAILED)
-                return session_error_of(session, "forget", &error);
+                return refuse(session, "forget", &error);
         if (r < 0 || json_object_set_new(reply, "host", json_from_text(host)) < 0 ||
                 json_object_set(reply, "closed", closed) < 0)
                 return -ENOMEM;
@@ -39,7 +49,7 @@ int operation_forget(Session *session, const json_t *request) {
                         session, "forget", "bad-request", "no host is named", NULL, "Give host: its name.");
         r = remote_value(session->remote, known_sql, 1, &host, &known, &error);
         if (r == REMOTE_E_FAILED)
-                return session_error_of(session, "forget", &error);
+                return refuse(session, "forget", &error);
         if (r < 0)
                 return r;
         if (!json_is_true(known))
@@ -66,7 +76,7 @@ int operation_retain(Session *session, const json_t *request) {
         if (r == REMOTE_E_FAILED && strcmp(error.sqlstate, "22023") == 0)
                 return session_error(session, "retain", "bad-request", error.message, NULL, error.hint);
         if (r == REMOTE_E_FAILED)
-                return session_error_of(session, "retain", &error);
+                return refuse(session, "retain", &error);
         if (r < 0 || json_object_update(reply, done) < 0)
                 return -ENOMEM;
         return session_reply(session, TAKE_PTR(reply));

@@ -115,7 +115,8 @@ static int send_list(Session *session, const char *op, Statement *statement) {
                 r = remote_query(session->remote, sql, statement->n, statement->parameters, send_row, &listing, &error);
         if (r == REMOTE_E_FAILED && strcmp(error.sqlstate, NO_PRIVILEGE) == 0) {
                 free(error.hint); /* that of the recorder, which writes */
-                error.hint = strdup("GRANT scidex_reader TO this role, as the owner of the tables.");
+                error.hint = strdup("connect as a role that may read (--postgres '… user=READER'), or, as the owner of "
+                                    "the tables, GRANT scidex_reader TO this one");
         }
         if (r == REMOTE_E_FAILED)
                 return session_error_of(session, op, &error);

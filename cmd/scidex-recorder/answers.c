@@ -322,7 +322,7 @@ static void ask_retry(Client *client, Answers *answers, const json_t *body) {
         if (r > 0)
                 send_away(client, answers, "retry");
         else if (r == 0 && id > 0 && count == 0)
-                send_error(client, "retry", "not-found", "there is no such row", NULL, "The op `dead` lists them.");
+                send_error(client, "retry", "not-found", "there is no such row", NULL, "scidexctl db dead lists them");
         else if (r < 0 || json_object_set_new(reply, "count", json_from_u64(count)) < 0)
                 client_close(client);
         else

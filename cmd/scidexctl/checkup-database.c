@@ -115,8 +115,8 @@ static void check_analyses(Findings *f, const json_t *analyses) {
         if (!state || strcmp(state, "absent") == 0 || strcmp(state, "linked") == 0)
                 return;
         finding_add(f, "database analyses", FINDING_WARNING, hint ? hint : "scidexctl db migrate adds it.",
-                "analysis_id does not refer to %s (%s%s%s); analysis_ref has every id", table ? table : "analyses",
-                state, detail ? ": " : "", detail ? detail : "");
+                "analysis_id does not refer to %s (%s); analysis_ref has every id", table ? table : "analyses",
+                detail ? detail : state);
 }
 
 static void check_partitions(Findings *f, const json_t *partitions, uint64_t now) {

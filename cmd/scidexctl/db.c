@@ -30,12 +30,13 @@ static int line(const Terminal *terminal, const char *title, char *text) {
         return CTL_OK;
 }
 
-/* "text. hint" of a member that has a detail and a hint; a state that says all by itself stands alone. */
-static char *state_text(const json_t *object, const char *state) {
+/* A state that says all by itself stands alone. */
+static void state_lines(const Terminal *terminal, const char *title, const json_t *object, const char *state) {
         const char *detail = field_text(object, "detail"), *hint = field_text(object, "hint");
 
-        return text_printf(
-                "%s%s%s%s%s", state, detail ? ": " : "", detail ? detail : "", hint ? ". " : "", hint ? hint : "");
+        (void)line(terminal, title, text_printf("%s%s%s", state, detail ? ": " : "", detail ? detail : ""));
+        if (hint)
+                (void)line(terminal, "", text_printf("Remedy: %s", hint));
 }
 
 static void link_line(const Terminal *terminal, const json_t *link) {
@@ -49,7 +50,7 @@ static void link_line(const Terminal *terminal, const json_t *link) {
                 (void)line(terminal, "Analyses",
                         strdup("there is no table analyses; once there is, scidexctl db migrate refers to it"));
         else
-                (void)line(terminal, "Analyses", state_text(link, "not linked"));
+                state_lines(terminal, "Analyses", link, "not linked");
 }
 
 /* What keeps a recorder from working as it could, though it works. */
@@ -62,7 +63,7 @@ static void warning_lines(const Terminal *terminal, const json_t *database) {
                 { "fsync", false, "fsync is off: a power cut may lose or damage what was acknowledged" },
                 { "full_page_writes", false, "full_page_writes is off: a power cut may damage pages" },
                 { "everyone_may_create", true,
-                        "everyone may make tables and functions in this schema. REVOKE CREATE ON SCHEMA … FROM "
+                        "everyone may make tables and functions in this schema; REVOKE CREATE ON SCHEMA … FROM "
                         "PUBLIC" },
                 { "standby", true, "this server is a standby: nothing can be written here" },
         };
@@ -102,7 +103,7 @@ static void status_print(const Terminal *terminal, const json_t *database) {
         (void)line(terminal, "Database",
                 text_printf("%s, schema %s, as %s; PostgreSQL %s; %s", name ? name : "?", schema ? schema : "none",
                         user ? user : "?", server ? server : "?", field_bytes(size, database, "size_bytes", "?")));
-        (void)line(terminal, "State", state_text(database, state ? state : "?"));
+        state_lines(terminal, "State", database, state ? state : "?");
         if (field_u64(database, "version", &version))
                 (void)line(terminal, "Version", text_printf("%ju", (uintmax_t)version));
         partitions_line(terminal, json_object_get(database, "partitions"));
@@ -186,9 +187,9 @@ static int db_retain(const Options *options, const Terminal *terminal) {
         uint64_t keep = 0, partitions = 0, runs = 0;
         const char *hint = NULL;
 
-        if (parse_time(options->arguments[1], &keep, &hint) < 0 || keep == UINT64_MAX) {
-                answer = answer_failed("usage", hint ? hint : "for example scidexctl db retain 400d",
-                        "'%s' is no time that is kept", options->arguments[1]);
+        if (parse_time(options->arguments[1], &keep, &hint) < 0 || keep < 1000000 || keep == UINT64_MAX) {
+                answer = answer_failed("usage", "for example scidexctl db retain 400d", "'%s' is no time that is kept",
+                        options->arguments[1]);
                 return answer_report_failure(options, answer);
         }
         if (!request || json_object_set_new(request, "keep_sec", json_from_u64(keep / 1000000)) < 0)
@@ -267,8 +268,8 @@ static int db_retry(const Options *options, const Terminal *terminal) {
                 return json_print(answer) == 0 ? CTL_OK : CTL_NO_ANSWER;
         (void)field_u64(answer, "count", &count);
         return line(terminal, "Retrying",
-                text_printf("%ju rows are on their way again; what is refused once more: scidexctl db dead",
-                        (uintmax_t)count));
+                text_printf("%ju row%s on the way again; what is refused once more: scidexctl db dead",
+                        (uintmax_t)count, count == 1 ? " is" : "s are"));
 }
 
 static const struct {
@@ -293,7 +294,7 @@ int verb_db(const Options *options, const Terminal *terminal) {
                         options->n_arguments <= parts[i].most + 1)
                         return parts[i].run(options, terminal);
         error = answer_failed("usage", "scidexctl db migrate, status, forget HOST, retain TIME, dead or retry [ID]",
-                "'db%s%s%s' is not how it is written", word ? " " : "", word ? word : "",
+                "'db%s%s%s' is none of these, or has too few or too many words", word ? " " : "", word ? word : "",
                 options->n_arguments > 1 ? " …" : "");
         return answer_report_failure(options, error);
 }

@@ -119,10 +119,14 @@ static int list_print(const Terminal *terminal, const json_t *runs) {
         return 0;
 }
 
-static int hosts_list_print(const Terminal *terminal, const json_t *runs, const json_t *hosts) {
+static int hosts_list_print(const Options *options, const Terminal *terminal, const json_t *runs, const json_t *hosts) {
         int r = 0;
 
-        if (json_array_size(runs) == 0)
+        if (json_array_size(runs) == 0 && json_array_size(hosts) == 0 && options->host)
+                (void)printf(
+                        "Host %s has not sent anything to this database; scidexctl db status names those that have.\n",
+                        options->host);
+        else if (json_array_size(runs) == 0)
                 (void)printf("Nothing is running%s.\n",
                         json_array_size(hosts) == 0 ? ": no host has sent anything to this database yet" : "");
         else
@@ -146,7 +150,8 @@ static int list_of_hosts(const Options *options, const Terminal *terminal) {
         if (answer_status(hosts) != CTL_OK)
                 return answer_report_failure(options, hosts);
         if (!options->json)
-                return hosts_list_print(terminal, json_object_get(runs, "rows"), json_object_get(hosts, "rows")) == 0
+                return hosts_list_print(
+                               options, terminal, json_object_get(runs, "rows"), json_object_get(hosts, "rows")) == 0
                         ? CTL_OK
                         : CTL_NO_ANSWER;
         result = json_pack("{s:b, s:O, s:O}", "ok", true, "runs", json_object_get(runs, "rows"), "hosts",
