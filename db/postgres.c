@@ -83,7 +83,8 @@ typedef struct Parameters {
         size_t n;
         PQconninfoOption *parsed; /* owned; keys and values point into it */
         unsigned timeout_sec;
-        bool several; /* there may be more than one address */
+        char timeout[16]; /* the same as a value */
+        bool several;     /* there may be more than one address */
 } Parameters;
 
 static void parameters_deinit(Parameters *parameters) {
@@ -102,6 +103,13 @@ static void parameter_default(Parameters *parameters, const char *key, const cha
                 return;
         parameters->keys[parameters->n] = key;
         parameters->values[parameters->n++] = value;
+}
+
+static void parameter_replace(Parameters *parameters, const char *key, const char *value) {
+        for (size_t i = 0; i < parameters->n; i++)
+                if (strcmp(parameters->keys[i], key) == 0)
+                        parameters->values[i] = value;
+        parameter_default(parameters, key, value);
 }
 
 static void read_timeout(Parameters *parameters) {
@@ -194,6 +202,21 @@ static int begin_connection(const Parameters *parameters, PGconn **ret) {
         return r;
 }
 
+/* What a service file says of the time is known now; where it says nothing libpq would wait for ever. */
+static void bound_timeout(Parameters *parameters, PGconn *connection) {
+        PQconninfoOption *options = PQconninfo(connection);
+        uint64_t value = 0;
+
+        for (const PQconninfoOption *o = options; o && o->keyword; o++)
+                if (strcmp(o->keyword, "connect_timeout") == 0 && o->val && parse_u64(o->val, &value) < 0)
+                        value = 0;
+        PQconninfoFree(options);
+        if (value > 0)
+                return;
+        (void)snprintf(parameters->timeout, sizeof(parameters->timeout), "%u", parameters->timeout_sec);
+        parameter_replace(parameters, "connect_timeout", parameters->timeout);
+}
+
 static int timed_out(const Parameters *parameters, PostgresTrouble *ret_trouble) {
         _cleanup_(freep) char *detail = text_printf("the server does not answer within %u s", parameters->timeout_sec);
 
@@ -213,6 +236,7 @@ int postgres_connect(const PostgresOptions *options, PGconn **ret, PostgresTroub
         else if (r == 0)
                 r = begin_connection(&parameters, &connection);
         if (r == -ETIMEDOUT && parameters.several) {
+                bound_timeout(&parameters, connection);
                 PQfinish(connection);
                 connection = PQconnectdbParams(parameters.keys, parameters.values, 0);
                 r = connection ? 0 : -ENOMEM;

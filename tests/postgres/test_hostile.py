@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import PORT, PostgresTest, PsqlError, scratch_directory, timestamp  # noqa: E402
+from postgrestest import PORT, CutProxy, PostgresTest, PsqlError, scratch_directory, timestamp  # noqa: E402
 from scidextest import ScidexTest, eventually, read_text  # noqa: E402
 
 
@@ -175,6 +175,24 @@ class HostileHost(PostgresTest):
                 f" VALUES (gen_random_uuid(), gen_random_uuid(), 'ahead', 'timeout', {at})"
             )
         self.assertEqual(self.server.psql("SELECT kills_last_24h FROM watchdog_status"), "1")
+
+
+class Service(PostgresTest):
+    def test_a_server_of_a_service_file_that_hangs_is_away_and_found_again(self):
+        proxy = CutProxy(self.server)
+        self.addCleanup(proxy.close)
+        proxy.set("hang")
+        place = scratch_directory("sx-sv-")
+        self.addCleanup(shutil.rmtree, place, True)
+        with open(os.path.join(place, "services"), "w", encoding="utf-8") as file:
+            file.write("[record]\n" + "\n".join(self.server.conninfo(directory=proxy.directory).split()) + "\n")
+        feeder = self.feeder("service=record", PGSERVICEFILE=os.path.join(place, "services"))
+        feeder.event()
+        feeder.settle()
+        feeder.wait_state("away")
+        proxy.set("refuse")
+        proxy.set("pass")
+        feeder.wait_shipped()
 
 
 class Domains(PostgresTest):

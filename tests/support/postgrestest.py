@@ -486,13 +486,13 @@ def as_host(name):
 class Feeder:
     """The recorder alone, with us for its supervisor: rows of any content, as many as it takes, no run needed.
 
-    At most 32 rows are on the wire, as a supervisor has it. HOST: as in as_host().
+    At most 32 rows are on the wire, as a supervisor has it. HOST: as in as_host(). ENVIRONMENT: more for the recorder.
     """
 
     WINDOW = 32
 
-    def __init__(self, directory, conninfo=None, host=None):
-        self.directory, self.conninfo = directory, conninfo
+    def __init__(self, directory, conninfo=None, host=None, **environment):
+        self.directory, self.conninfo, self.environment = directory, conninfo, environment
         self.prefix = as_host(host) if host else ()
         self.host = host or os.uname().nodename
         self.boot_id = read_text("/proc/sys/kernel/random/boot_id").strip()
@@ -508,7 +508,7 @@ class Feeder:
         listener.bind(self.socket_path)
         listener.listen(16)
         listener.setblocking(False)
-        environment = clean_environment(**({"SCIDEX_STORAGE_POSTGRES": self.conninfo} if self.conninfo else {}))
+        environment = clean_environment(**self.environment, **({"SCIDEX_STORAGE_POSTGRES": self.conninfo} if self.conninfo else {}))
         with open(os.path.join(self.directory, "recorder.log"), "ab") as log, theirs, listener:
             self.process = subprocess.Popen(
                 [*self.prefix, program("scidex-recorder"), "--supervisor-fd", str(theirs.fileno()), "--listen-fd", str(listener.fileno()),
