@@ -55,6 +55,18 @@ static bool knows_month(const Ship *ship, int number) {
         return false;
 }
 
+/*
+ * Without its partition rows go to the default one: whatever keeps the function from making it (a default partition so
+ * full that looking through it takes longer than a statement may, an owner who may not create) is no reason to ship
+ * nothing. Only of the end of the connection it may tell.
+ */
+static void on_partition(const PipelineReply *reply, void *userdata) {
+        const char *sqlstate = reply->trouble ? reply->trouble->sqlstate : NULL;
+
+        if (sqlstate && (!*sqlstate || strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0))
+                ship_on_aside(reply, userdata);
+}
+
 int ship_send_partition(Ship *ship, const BatchMonth *month) {
         char at[CLOCK_RFC3339_MAX];
         const char *value = clock_format_rfc3339(at, month->at_usec);
@@ -66,7 +78,7 @@ int ship_send_partition(Ship *ship, const BatchMonth *month) {
                 ship->n_months = 0;
         ship->months[ship->n_months++] = month->number;
         r = pipeline_query(ship->pipeline, PARTITION_SQL, &(PipelineParameters){ .n = 1, .values = &value });
-        return r < 0 ? r : pipeline_sync(ship->pipeline, ship_on_aside, ship);
+        return r < 0 ? r : pipeline_sync(ship->pipeline, on_partition, ship);
 }
 
 int ship_send_partitions_ahead(Ship *ship) {

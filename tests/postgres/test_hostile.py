@@ -195,6 +195,22 @@ class Service(PostgresTest):
         feeder.wait_shipped()
 
 
+class Partitions(PostgresTest):
+    def test_one_that_cannot_be_made_is_no_reason_to_ship_nothing(self):
+        """Who fills the default partition makes the function run into the statement's timeout, each time and for all hosts."""
+        for sqlstate in ("57014", "42501", "53200"):
+            with self.subTest(sqlstate=sqlstate):
+                self.server.psql(
+                    "CREATE OR REPLACE FUNCTION scidex_make_partition(at timestamptz) RETURNS text LANGUAGE plpgsql AS"
+                    f" $f$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = 'not now'; END $f$"
+                )
+                feeder = self.feeder()
+                feeder.event()
+                feeder.settle()
+                feeder.wait_shipped(20)
+                feeder.stop()
+
+
 class Domains(PostgresTest):
     MIGRATED = False
 
