@@ -6,63 +6,12 @@
  * for. The hard thing is a row that changed while it was refused: its new state waits under a new id, and is tried by
  * itself.
  */
-#include "db/outbox.h"
+#include "db/outbox-change.h"
 
 #include "base/file.h"
 #include <string.h>
 
 #define DEAD_COLUMNS "id,kind,key,created_at,failed_at,sqlstate,message,row"
-
-static void statement_finalizep(sqlite3_stmt **statement) {
-        (void)sqlite3_finalize(*statement);
-}
-
-static const char *text_column(sqlite3_stmt *statement, int i) {
-        return (const char *)sqlite3_column_text(statement, i);
-}
-
-/* Reading that failed, told to the spool. */
-static int read_failed(Spool *spool, int rc) {
-        if (rc == SQLITE_NOMEM)
-                return -ENOMEM;
-        spool_read_failed(spool, rc);
-        return OUTBOX_E_AWAY;
-}
-
-/* What one change of the outbox is about, and how it ended. */
-typedef struct Change {
-        Spool *spool;
-        uint64_t generation;
-        int64_t first, last;
-        const OutboxRefusal *refusal;
-        bool stale;
-        uint64_t count;
-} Change;
-
-static int change_outbox(Change *change, int (*func)(sqlite3 *db, void *change), bool durable) {
-        if (spool_change(change->spool, func, change, durable) != 0)
-                return OUTBOX_E_AWAY;
-        return change->stale ? OUTBOX_E_STALE : 0;
-}
-
-static bool change_is_stale(Change *change) {
-        change->stale = spool_generation(change->spool) != change->generation;
-        return change->stale;
-}
-
-/* Runs a statement with the range as parameters 1 and 2. */
-static int execute_range(sqlite3 *db, const char *sql, int64_t first, int64_t last) {
-        _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-        int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-
-        if (rc == SQLITE_OK)
-                rc = sqlite3_bind_int64(statement, 1, first);
-        if (rc == SQLITE_OK)
-                rc = sqlite3_bind_int64(statement, 2, last);
-        if (rc == SQLITE_OK)
-                rc = sqlite3_step(statement);
-        return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
 
 /* The row as JSON text; NULL in *ret if it is gone. */
 static int read_row_text(sqlite3 *db, OutboxKind kind, const char *key, char **ret) {
@@ -106,11 +55,11 @@ static int insert_dead(sqlite3 *db, int64_t id, const char *row, const OutboxRef
 static int do_refuse(sqlite3 *db, void *userdata) {
         _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
         _cleanup_(freep) char *row = NULL;
-        Change *change = userdata;
+        OutboxChange *change = userdata;
         OutboxKind kind;
         int rc;
 
-        if (change_is_stale(change))
+        if (outbox_change_is_stale(change))
                 return SQLITE_OK;
         rc = sqlite3_prepare_v2(db, "SELECT kind,key FROM outbox WHERE id=?1", -1, &statement, NULL);
         if (rc == SQLITE_OK)
@@ -119,31 +68,31 @@ static int do_refuse(sqlite3 *db, void *userdata) {
                 rc = sqlite3_step(statement);
         if (rc == SQLITE_DONE) /* replaced by a newer state of the row, which is tried on its own */
                 return SQLITE_OK;
-        kind = rc == SQLITE_ROW ? outbox_kind_from_string(text_column(statement, 0)) : _OUTBOX_KIND_INVALID;
+        kind = rc == SQLITE_ROW ? outbox_kind_from_string(column_text(statement, 0)) : _OUTBOX_KIND_INVALID;
         if (kind < 0)
                 return rc == SQLITE_ROW ? SQLITE_MISMATCH : rc;
-        rc = read_row_text(db, kind, text_column(statement, 1), &row);
+        rc = read_row_text(db, kind, column_text(statement, 1), &row);
         if (rc == SQLITE_OK)
                 rc = insert_dead(db, change->first, row, change->refusal);
-        return rc == SQLITE_OK
-                ? execute_range(db, "DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2", change->first, change->first)
-                : rc;
+        return rc == SQLITE_OK ? outbox_execute_range(db, "DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2",
+                                         change->first, change->first)
+                               : rc;
 }
 
 int outbox_refuse(Spool *spool, uint64_t generation, int64_t id, const OutboxRefusal *refusal) {
-        Change change = { .spool = spool, .generation = generation, .first = id, .refusal = refusal };
+        OutboxChange change = { .spool = spool, .generation = generation, .first = id, .refusal = refusal };
 
-        return change_outbox(&change, do_refuse, true);
+        return outbox_change(&change, do_refuse, true);
 }
 
 static json_t *dead_to_json(sqlite3_stmt *statement) {
         static const char *const names[] = { "kind", "key", "created_at", "failed_at", "sqlstate", "message" };
         _cleanup_(json_decrefp) json_t *dead = json_pack("{s:I}", "id", (json_int_t)sqlite3_column_int64(statement, 0));
-        const char *text = text_column(statement, (int)ELEMENTSOF(names) + 1);
+        const char *text = column_text(statement, (int)ELEMENTSOF(names) + 1);
         json_t *row = text ? json_loads(text, JSON_ALLOW_NUL, NULL) : NULL;
 
         for (int i = 0; i < (int)ELEMENTSOF(names); i++)
-                if (json_object_set_new(dead, names[i], json_from_text(text_column(statement, i + 1))) < 0) {
+                if (json_object_set_new(dead, names[i], json_from_text(column_text(statement, i + 1))) < 0) {
                         json_decref(row);
                         return NULL;
                 }
@@ -170,7 +119,7 @@ int outbox_dead_next(Spool *spool, int64_t after_id, json_t **ret_row) {
         if (rc != SQLITE_ROW) {
                 statement_finalizep(&statement);
                 statement = NULL;
-                return read_failed(spool, rc);
+                return outbox_read_failed(spool, rc);
         }
         *ret_row = dead_to_json(statement);
         return *ret_row ? 0 : -ENOMEM;
@@ -194,12 +143,12 @@ static int restore_row(sqlite3 *db, OutboxKind kind, const json_t *row) {
 
 /* A live process is not brought back: that it is gone is what is to be shipped now. */
 static int restore_dead(sqlite3 *db, sqlite3_stmt *statement) {
-        OutboxKind kind = outbox_kind_from_string(text_column(statement, 1));
+        OutboxKind kind = outbox_kind_from_string(column_text(statement, 1));
         _cleanup_(json_decrefp) json_t *row = NULL;
 
-        if (kind < 0 || kind == OUTBOX_PROCESS || !text_column(statement, 7))
+        if (kind < 0 || kind == OUTBOX_PROCESS || !column_text(statement, 7))
                 return SQLITE_OK;
-        row = json_loads(text_column(statement, 7), JSON_ALLOW_NUL, NULL);
+        row = json_loads(column_text(statement, 7), JSON_ALLOW_NUL, NULL);
         return row ? restore_row(db, kind, row) : SQLITE_OK;
 }
 
@@ -219,24 +168,24 @@ static int restore_all(sqlite3 *db, int64_t first, int64_t last) {
 }
 
 static int do_retry(sqlite3 *db, void *userdata) {
-        Change *change = userdata;
+        OutboxChange *change = userdata;
         int rc = restore_all(db, change->first, change->last);
 
         if (rc == SQLITE_OK) /* one that waits already is newer, and keeps its place */
-                rc = execute_range(db,
+                rc = outbox_execute_range(db,
                         "INSERT OR IGNORE INTO outbox (kind,key,created_at) SELECT kind,key,created_at FROM"
                         " dead_letters WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
                         change->first, change->last);
         if (rc == SQLITE_OK)
-                rc = execute_range(
+                rc = outbox_execute_range(
                         db, "DELETE FROM dead_letters WHERE id BETWEEN ?1 AND ?2", change->first, change->last);
         change->count = rc == SQLITE_OK ? (uint64_t)sqlite3_changes(db) : 0;
         return rc;
 }
 
 int outbox_retry(Spool *spool, int64_t id, uint64_t *ret_count) {
-        Change change = { .spool = spool, .first = id, .last = id > 0 ? id : INT64_MAX };
-        int r = change_outbox(&change, do_retry, true);
+        OutboxChange change = { .spool = spool, .first = id, .last = id > 0 ? id : INT64_MAX };
+        int r = outbox_change(&change, do_retry, true);
 
         *ret_count = change.count;
         return r;

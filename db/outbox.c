@@ -6,7 +6,7 @@
  * the ids of its successor begin at 1 again.  So every change names the generation in which the ids were read, and is
  * judged inside its transaction.  No statement stays open between two calls: the spool may close its connection.
  */
-#include "db/outbox.h"
+#include "db/outbox-change.h"
 
 #include "base/file.h"
 #include <assert.h>
@@ -43,22 +43,6 @@ OutboxKind outbox_kind_from_string(const char *text) {
                 if (strcmp(kinds[kind].name, text) == 0)
                         return kind;
         return _OUTBOX_KIND_INVALID;
-}
-
-static void statement_finalizep(sqlite3_stmt **statement) {
-        (void)sqlite3_finalize(*statement);
-}
-
-static const char *text_column(sqlite3_stmt *statement, int i) {
-        return (const char *)sqlite3_column_text(statement, i);
-}
-
-/* Reading that failed, told to the spool. */
-static int read_failed(Spool *spool, int rc) {
-        if (rc == SQLITE_NOMEM)
-                return -ENOMEM;
-        spool_read_failed(spool, rc);
-        return OUTBOX_E_AWAY;
 }
 
 int outbox_prepare_row(sqlite3 *db, OutboxKind kind, sqlite3_stmt **ret) {
@@ -109,8 +93,8 @@ static int read_rows(Reader *reader, OutboxRowFunc func, void *userdata, int *re
         *ret_r = 0;
         while (*ret_r == 0 && (rc = sqlite3_step(reader->outbox)) == SQLITE_ROW) {
                 OutboxRow row = { .id = sqlite3_column_int64(reader->outbox, 0),
-                        .kind = outbox_kind_from_string(text_column(reader->outbox, 1)),
-                        .key = text_column(reader->outbox, 2) };
+                        .kind = outbox_kind_from_string(column_text(reader->outbox, 1)),
+                        .key = column_text(reader->outbox, 2) };
 
                 if (row.kind < 0 || !row.key) /* of a newer schema, and that is refused when the file is opened */
                         return SQLITE_MISMATCH;
@@ -135,58 +119,25 @@ int outbox_read(Spool *spool, int64_t after_id, OutboxRowFunc func, void *userda
         if (rc != SQLITE_OK) {
                 reader_deinit(&reader);
                 reader = (Reader){ .db = NULL };
-                return read_failed(spool, rc);
+                return outbox_read_failed(spool, rc);
         }
         return r < 0 ? r : 0;
 }
 
-/* What one change of the outbox is about, and how it ended. */
-typedef struct Change {
-        Spool *spool;
-        uint64_t generation;
-        int64_t first, last;
-        bool stale;
-} Change;
-
-static int change_outbox(Change *change, int (*func)(sqlite3 *db, void *change), bool durable) {
-        if (spool_change(change->spool, func, change, durable) != 0)
-                return OUTBOX_E_AWAY;
-        return change->stale ? OUTBOX_E_STALE : 0;
-}
-
-static bool change_is_stale(Change *change) {
-        change->stale = spool_generation(change->spool) != change->generation;
-        return change->stale;
-}
-
-/* Runs a statement with the range as parameters 1 and 2. */
-static int execute_range(sqlite3 *db, const char *sql, int64_t first, int64_t last) {
-        _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-        int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-
-        if (rc == SQLITE_OK)
-                rc = sqlite3_bind_int64(statement, 1, first);
-        if (rc == SQLITE_OK)
-                rc = sqlite3_bind_int64(statement, 2, last);
-        if (rc == SQLITE_OK)
-                rc = sqlite3_step(statement);
-        return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
 static int delete_range(sqlite3 *db, int64_t first, int64_t last) {
-        return execute_range(db, "DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2", first, last);
+        return outbox_execute_range(db, "DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2", first, last);
 }
 
 static int do_shipped(sqlite3 *db, void *userdata) {
-        Change *change = userdata;
+        OutboxChange *change = userdata;
 
-        return change_is_stale(change) ? SQLITE_OK : delete_range(db, change->first, change->last);
+        return outbox_change_is_stale(change) ? SQLITE_OK : delete_range(db, change->first, change->last);
 }
 
 int outbox_shipped(Spool *spool, uint64_t generation, int64_t first, int64_t last) {
-        Change change = { .spool = spool, .generation = generation, .first = first, .last = last };
+        OutboxChange change = { .spool = spool, .generation = generation, .first = first, .last = last };
 
-        return change_outbox(&change, do_shipped, false);
+        return outbox_change(&change, do_shipped, false);
 }
 
 static int do_requeue(sqlite3 *db, void *userdata) {
@@ -197,9 +148,9 @@ static int do_requeue(sqlite3 *db, void *userdata) {
 }
 
 int outbox_requeue_processes(Spool *spool) {
-        Change change = { .spool = spool };
+        OutboxChange change = { .spool = spool };
 
-        return change_outbox(&change, do_requeue, false);
+        return outbox_change(&change, do_requeue, false);
 }
 
 int outbox_run_ids(Spool *spool, json_t **ret) {
@@ -216,14 +167,14 @@ int outbox_run_ids(Spool *spool, json_t **ret) {
                 "SELECT run_id FROM watchdog_processes UNION SELECT key FROM outbox WHERE kind<>'event'", -1,
                 &statement, NULL);
         while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
-                if (json_array_append_new(list, json_string(text_column(statement, 0))) < 0)
+                if (json_array_append_new(list, json_string(column_text(statement, 0))) < 0)
                         return -ENOMEM;
                 rc = SQLITE_OK;
         }
         if (rc != SQLITE_DONE) {
                 statement_finalizep(&statement);
                 statement = NULL;
-                return read_failed(spool, rc);
+                return outbox_read_failed(spool, rc);
         }
         *ret = TAKE_PTR(list);
         return 0;
@@ -251,6 +202,6 @@ int outbox_figures(Spool *spool, OutboxFigures *ret) {
         if (sqlite3_prepare_v2(db, "SELECT created_at FROM outbox ORDER BY id LIMIT 1", -1, &statement, NULL) ==
                         SQLITE_OK &&
                 sqlite3_step(statement) == SQLITE_ROW)
-                (void)snprintf(ret->oldest_at, sizeof(ret->oldest_at), "%s", text_column(statement, 0));
+                (void)snprintf(ret->oldest_at, sizeof(ret->oldest_at), "%s", column_text(statement, 0));
         return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "db/schema.h"
+#include "db/statement.h"
 #include <string.h>
 
 #define AFTER_ALL_TIMES "~"
@@ -25,10 +26,6 @@ struct Cursor {
         int64_t last_row;
         uint64_t left, count;
 };
-
-static void statement_finalizep(sqlite3_stmt **statement) {
-        (void)sqlite3_finalize(*statement);
-}
 
 static const char *given(const char *text) {
         return text && *text ? text : NULL;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "db/schema.h"
+#include "db/statement.h"
 #include <string.h>
 
 #define VACUUM_STEP_PAGES "256"
@@ -31,10 +32,6 @@ typedef struct Forgettable {
 
 static const Forgettable runs = { "watchdog_runs", RUN_AT, "run", "run_id" };
 static const Forgettable events = { "watchdog_events", EVENT_AT, "event", "event_id" };
-
-static void statement_finalizep(sqlite3_stmt **statement) {
-        (void)sqlite3_finalize(*statement);
-}
 
 static int pragma_u64(sqlite3 *db, const char *sql, uint64_t *ret) {
         _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;

@@ -10,11 +10,8 @@
 
 #include "base/file.h"
 #include "db/columns.h"
+#include "db/statement.h"
 #include <string.h>
-
-static void statement_finalizep(sqlite3_stmt **statement) {
-        (void)sqlite3_finalize(*statement);
-}
 
 static int step_done(sqlite3_stmt *statement) {
         int rc = sqlite3_step(statement);

@@ -11,14 +11,11 @@
 
 #include "base/file.h"
 #include "db/schema.h"
+#include "db/statement.h"
 #include <ctype.h>
 #include <string.h>
 
 #define RUN_ID_LENGTH 36
-
-static void statement_finalizep(sqlite3_stmt **statement) {
-        (void)sqlite3_finalize(*statement);
-}
 
 void selection_deinit(Selection *selection) {
         free(selection->run_id);

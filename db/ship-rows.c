@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/uuid.h"
+#include "db/statement.h"
 #include <assert.h>
 #include <string.h>
 
@@ -120,10 +121,6 @@ size_t ship_rows_bytes(const ShipRows *rows) {
         return bytes;
 }
 
-static const char *text_column(sqlite3_stmt *statement, int i) {
-        return (const char *)sqlite3_column_text(statement, i);
-}
-
 /* 0, -EINVAL: it does not fit, -ENOMEM. */
 static int add_value(ShipColumn *column, sqlite3_stmt *statement, int i) {
         int kind = sqlite3_column_type(statement, i);
@@ -139,23 +136,23 @@ static int add_value(ShipColumn *column, sqlite3_stmt *statement, int i) {
         case SHIP_REAL:
                 return is_text ? -EINVAL : ship_array_add_real(&column->array, sqlite3_column_double(statement, i));
         case SHIP_UUID:
-                return is_text ? ship_array_add_uuid(&column->array, text_column(statement, i)) : -EINVAL;
+                return is_text ? ship_array_add_uuid(&column->array, column_text(statement, i)) : -EINVAL;
         case SHIP_TIME:
-                return is_text ? ship_array_add_time(&column->array, text_column(statement, i)) : -EINVAL;
+                return is_text ? ship_array_add_time(&column->array, column_text(statement, i)) : -EINVAL;
         case SHIP_JSON:
-                return is_text ? ship_array_add_json(&column->array, text_column(statement, i),
+                return is_text ? ship_array_add_json(&column->array, column_text(statement, i),
                                          (size_t)sqlite3_column_bytes(statement, i))
                                : -EINVAL;
         default:
                 return ship_array_add_text(
-                        &column->array, text_column(statement, i), (size_t)sqlite3_column_bytes(statement, i));
+                        &column->array, column_text(statement, i), (size_t)sqlite3_column_bytes(statement, i));
         }
 }
 
 static int note_unfit(json_t **unfit, const char *name, sqlite3_stmt *statement, int i) {
         if (!*unfit)
                 *unfit = json_object();
-        return json_object_set_new(*unfit, name, json_from_text(text_column(statement, i)));
+        return json_object_set_new(*unfit, name, json_from_text(column_text(statement, i)));
 }
 
 /* extra, with what did not fit laid over it. */
@@ -165,8 +162,8 @@ static int add_extra(ShipColumn *column, sqlite3_stmt *statement, int i, const j
 
         if (!unfit)
                 return add_value(column, statement, i);
-        if (text_column(statement, i))
-                extra = json_loads(text_column(statement, i), JSON_ALLOW_NUL, NULL);
+        if (column_text(statement, i))
+                extra = json_loads(column_text(statement, i), JSON_ALLOW_NUL, NULL);
         if (!json_is_object(extra)) {
                 json_decref(extra);
                 extra = json_object();
@@ -181,7 +178,7 @@ static int add_extra(ShipColumn *column, sqlite3_stmt *statement, int i, const j
 static bool is_fit(const ShipRows *rows, sqlite3_stmt *statement) {
         for (int i = 0; i < rows->n_columns; i++)
                 if (rows->columns[i].required) {
-                        const char *text = text_column(statement, i);
+                        const char *text = column_text(statement, i);
 
                         if (!text || !uuid_valid(text))
                                 return false;
