@@ -33,7 +33,8 @@ int migrate_latest(void) {
         return latest;
 }
 
-int migrate_schema(Remote *remote, char **ret, RemoteError *ret_error) {
+/* The first schema of the search path that exists; NULL: none does. */
+static int read_schema(Remote *remote, char **ret, RemoteError *ret_error) {
         _cleanup_(json_decrefp) json_t *name = NULL;
         int r = remote_value(remote, "SELECT to_jsonb(current_schema())", 0, NULL, &name, ret_error);
 
@@ -271,7 +272,7 @@ int migrate_apply(Remote *remote, const char *applied_by, json_t **ret_report, R
         int r = server_check(remote, ret_error);
 
         if (r == 0)
-                r = migrate_schema(remote, &schema, ret_error);
+                r = read_schema(remote, &schema, ret_error);
         if (r == 0 && !schema)
                 r = refuse_schema(ret_error);
         if (r == 0)

@@ -19,10 +19,6 @@ int migrate_latest(void);
  */
 int migrate_apply(Remote *remote, const char *applied_by, json_t **ret_report, RemoteError *ret_error);
 
-/* The schema that the connection's tables are in: the first of its search path that exists. 0 and NULL: none does;
- * REMOTE_E_FAILED, -ENOMEM. Caller frees. */
-int migrate_schema(Remote *remote, char **ret, RemoteError *ret_error);
-
 /*
  * One transaction with the search path (schema, pg_temp): what fails is rolled back. Waits a minute for whoever else
  * migrates, 5 s for any other lock. 0, REMOTE_E_FAILED, -ENOMEM.

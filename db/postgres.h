@@ -56,7 +56,3 @@ int postgres_trouble_set(PostgresTrouble *trouble, PostgresState state, const ch
 static inline void postgres_finishp(PGconn **connection) {
         PQfinish(*connection);
 }
-
-static inline void postgres_clearp(PGresult **result) {
-        PQclear(*result);
-}

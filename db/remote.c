@@ -180,8 +180,9 @@ int remote_value(Remote *remote, const char *sql, size_t n, const char *const *p
         return r;
 }
 
-static int fix_time(json_t *object, const char *key, const char *text) {
-        size_t length = strlen(text), zone = strlen("+00:00");
+int remote_fix_time(json_t *object, const char *key) {
+        const char *text = json_string_value(json_object_get(object, key));
+        size_t length = text ? strlen(text) : 0, zone = strlen("+00:00");
         _cleanup_(freep) char *utc = NULL;
         char buffer[CLOCK_RFC3339_MAX];
         uint64_t usec;
@@ -193,7 +194,7 @@ static int fix_time(json_t *object, const char *key, const char *text) {
                 return -ENOMEM;
         if (clock_parse_rfc3339(utc, &usec) < 0)
                 return 0;
-        return json_object_set_new(object, key, json_string(clock_format_rfc3339(buffer, usec)));
+        return json_object_set_new(object, key, json_string(clock_format_rfc3339(buffer, usec))) < 0 ? -ENOMEM : 0;
 }
 
 int remote_fix_times(json_t *value) {
@@ -210,11 +211,11 @@ int remote_fix_times(json_t *value) {
                 size_t length = strlen(key);
 
                 if (r == 0 && json_is_string(member) && length > 3 && strcmp(key + length - 3, "_at") == 0)
-                        r = fix_time(value, key, json_string_value(member));
+                        r = remote_fix_time(value, key);
                 else if (r == 0)
                         r = remote_fix_times(member);
         }
-        return r < 0 ? -ENOMEM : 0;
+        return r;
 }
 
 char *remote_identifier(Remote *remote, const char *word) {

@@ -49,7 +49,10 @@ int remote_query(Remote *remote, const char *sql, size_t n, const char *const *p
 /* The value of the first row, NULL if there is none. Caller owns it. */
 int remote_value(
         Remote *remote, const char *sql, size_t n, const char *const *parameters, json_t **ret, RemoteError *ret_error);
-/* Times as the server writes them (…+00:00), in members ending in _at, to those of docs/protocol.md. 0, -ENOMEM. */
+/* A time as the server writes it ("2026-11-21T07:19:42.5+00:00") to one of docs/protocol.md; what is none stays. 0,
+ * -ENOMEM. */
+int remote_fix_time(json_t *object, const char *key);
+/* The same of all members ending in _at, however deep. 0, -ENOMEM. */
 int remote_fix_times(json_t *value);
 /* A word as an identifier ("…"). NULL on OOM. Caller frees. */
 char *remote_identifier(Remote *remote, const char *word);

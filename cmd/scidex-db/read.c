@@ -8,7 +8,6 @@
  */
 #include "cmd/scidex-db/operations.h"
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "cmd/scidex-db/select.h"
 #include "control/message.h"
@@ -26,23 +25,6 @@ static const char hosts_sql[] = "SELECT to_jsonb(r) || jsonb_build_object('silen
                                 " count(*) FROM watchdog_processes p WHERE p.host = r.host AND p.supervisor ="
                                 " r.supervisor)) FROM watchdog_hosts r WHERE true";
 
-/* "2026-11-21T07:19:42.5+00:00" of the server is "2026-11-21T07:19:42.500000Z" here. */
-static int fix_time(json_t *row, const char *key, const char *text) {
-        size_t length = strlen(text), zone = strlen("+00:00");
-        _cleanup_(freep) char *utc = NULL;
-        char buffer[CLOCK_RFC3339_MAX];
-        uint64_t usec;
-
-        if (length <= zone || strcmp(text + length - zone, "+00:00") != 0)
-                return 0;
-        utc = text_printf("%.*sZ", (int)(length - zone), text);
-        if (!utc)
-                return -ENOMEM;
-        if (clock_parse_rfc3339(utc, &usec) < 0)
-                return 0;
-        return json_object_set_new(row, key, json_string(clock_format_rfc3339(buffer, usec))) < 0 ? -ENOMEM : 0;
-}
-
 static int fix_members(json_t *row) {
         static const char *const own[] = { "extra", "stored_at", "analysis_ref" };
         const char *key;
@@ -54,8 +36,7 @@ static int fix_members(json_t *row) {
         json_object_foreach_safe(row, next, key, value) {
                 size_t length = strlen(key);
 
-                if (length > 3 && strcmp(key + length - 3, "_at") == 0 && json_is_string(value) &&
-                        fix_time(row, key, json_string_value(value)) < 0)
+                if (length > 3 && strcmp(key + length - 3, "_at") == 0 && remote_fix_time(row, key) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -95,8 +76,7 @@ static int send_row(json_t *row, void *userdata) {
 static int end_list(Session *session, const char *op, json_t *at, uint64_t count) {
         _cleanup_(json_decrefp) json_t *reply = message_reply(op);
 
-        if (!reply || json_object_set(reply, "at", at) < 0 ||
-                (json_is_string(at) && fix_time(reply, "at", json_string_value(at)) < 0) ||
+        if (!reply || json_object_set(reply, "at", at) < 0 || remote_fix_time(reply, "at") < 0 ||
                 json_object_set_new(reply, "end", json_true()) < 0 ||
                 json_object_set_new(reply, "count", json_from_u64(count)) < 0)
                 return -ENOMEM;

@@ -49,15 +49,6 @@ int session_row(Session *session, const char *op, json_t *row) {
         return session_reply(session, packet);
 }
 
-int session_end(Session *session, const char *op, uint64_t count) {
-        _cleanup_(json_decrefp) json_t *reply = message_reply(op);
-
-        if (json_object_set_new(reply, "end", json_true()) < 0 ||
-                json_object_set_new(reply, "count", json_from_u64(count)) < 0)
-                return -ENOMEM;
-        return session_reply(session, TAKE_PTR(reply));
-}
-
 int session_error(
         Session *session, const char *op, const char *code, const char *message, const char *detail, const char *hint) {
         return session_reply(session, message_error(op, code, message, detail, hint));

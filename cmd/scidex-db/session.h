@@ -24,8 +24,6 @@ int session_connect(Session *session, const char *op);
 int session_reply(Session *session, json_t *reply);
 /* One row of a list, dropped; what does not fit into a packet is left out and named in `left_out`. 0, -errno. */
 int session_row(Session *session, const char *op, json_t *row);
-/* The end of a list. 0, -errno. */
-int session_end(Session *session, const char *op, uint64_t count);
 /* An error of our own; detail and hint may be NULL. 0, -errno. */
 int session_error(
         Session *session, const char *op, const char *code, const char *message, const char *detail, const char *hint);
