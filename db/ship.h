@@ -19,7 +19,7 @@ typedef struct ShipOptions {
         const char *directory; /* of the spool: one shipping at a time holds a lock on it */
         const char *host;      /* the name that rows carry */
         const char *boot_id;
-        const char *supervisor; /* which one of the host: "system" or "user:UID" */
+        const char *supervisor; /* which one of the host: "system", "user:UID", "user:UID:DIRECTORY" */
 } ShipOptions;
 
 /* Something that ship_state(), ship_detail() or the number of dead letters tell is another; not for figures. */

@@ -78,9 +78,25 @@ static void on_change(void *userdata) {
                 shipping->changed(shipping->userdata);
 }
 
+/*
+ * "user:UID", and the directory where it is not the usual one: each record is somebody of its own, or two supervisors
+ * of one user would close each other's rows.
+ */
+static char *user_supervisor(const char *directory) {
+        const char *home = getenv("HOME");
+        _cleanup_(freep) char *usual =
+                geteuid() == 0 ? strdup("/var/lib/scidex") : text_printf("%s/.local/state/scidex", home ? home : "");
+
+        if (!usual)
+                return NULL;
+        if (strcmp(directory, usual) == 0)
+                return text_printf("user:%u", (unsigned)geteuid());
+        return text_printf("user:%u:%s", (unsigned)geteuid(), directory);
+}
+
 int shipping_new(sd_event *event, Spool *spool, const ShippingOptions *options, Shipping **ret) {
         _cleanup_(shipping_freep) Shipping *shipping = NULL;
-        _cleanup_(freep) char *user = text_printf("user:%u", (unsigned)geteuid());
+        _cleanup_(freep) char *user = user_supervisor(options->directory);
         ShipOptions ship = { .conninfo = getenv(VARIABLE),
                 .password = credential,
                 .directory = options->directory,

@@ -246,10 +246,10 @@ class TwoSupervisors(PostgresTest):
             world.stop_supervisor()
         super().tearDown()
 
-    def begin(self, name):
+    def begin(self, name, own_host=True):
         world = self.new_world()
-        prefix = ("unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh")
-        if subprocess.run([*prefix, "true"], check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        prefix = ("unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh") if own_host else ()
+        if own_host and subprocess.run([*prefix, "true"], check=False, stderr=subprocess.DEVNULL).returncode != 0:
             skip("no UTS namespace can be made")
         launch = world.start("--analysis-id", f"live-{name}", "--", "sleep", "1000", prefix=prefix)
         self.launches.append(launch)
@@ -273,6 +273,19 @@ class TwoSupervisors(PostgresTest):
                 theirs = next(row for row in reader.ctl_json(verb, "--all-hosts", "--host", name)[rows] if row["run_id"] == run_id)
                 theirs.pop("received_at")
                 self.assertEqual(theirs, own, verb)
+
+    def test_two_of_one_user_on_one_host_leave_each_other_alone(self):
+        worlds = [self.begin(name, own_host=False)[0] for name in ("one", "two")]
+        for world in worlds:
+            world.wait_shipped()
+        self.server.end_sessions()  # each looks for rows of its own that it does not know, when it is back
+        for world in worlds:
+            eventually(lambda: world.postgres().get("state") == "ok", WAIT, "it is connected again")  # noqa: B023
+            world.wait_shipped()
+        hosts = worlds[0].ctl_json("list", "--all-hosts")
+        self.assertEqual({row["analysis_id"] for row in hosts["runs"]}, {"live-one", "live-two"})
+        self.assertEqual(len({row["supervisor"] for row in hosts["hosts"]}), 2)
+        self.assertEqual(self.server.number("SELECT count(*) FROM watchdog_runs WHERE verdict = 'lost'"), 0)
 
 
 class Follow(Reader):
