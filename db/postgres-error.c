@@ -121,8 +121,9 @@ static const struct {
                 "As the owner of the tables: GRANT scidex_writer TO the role that connects; records wait in the local "
                 "history." },
         { "42P01",
-                "Where there are no tables yet: scidexctl db migrate; else scidexctl db status names those that are "
-                "missing. Records wait in the local history." },
+                "Where there are no tables yet: scidexctl db migrate; else scidexctl db status says what is missing, "
+                "or where "
+                "it is. Records wait in the local history." },
         { "3D000",
                 "Name one that exists (dbname=…), or make it: docs/database.md, \"Setting up\"; records wait in the "
                 "local history." },

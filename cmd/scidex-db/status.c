@@ -24,6 +24,9 @@ static const char server_sql[] =
         " 'everyone_may_create', has_schema_privilege('public', current_schema(), 'CREATE'),"
         " 'size_bytes', pg_database_size(current_database()),"
         " 'has_tables', to_regclass('scidex_schema') IS NOT NULL,"
+        " 'elsewhere', (SELECT min(quote_ident(n.nspname)) FROM pg_class c JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace"
+        "   WHERE c.relname = 'scidex_schema' AND c.relkind = 'r' AND NOT pg_table_is_visible(c.oid)),"
         " 'missing', (SELECT string_agg(t, ', ') FROM unnest(ARRAY['watchdog_events', 'watchdog_events_default',"
         "   'watchdog_runs', 'watchdog_processes', 'watchdog_hosts', 'watchdog_kills_by_hour', 'watchdog_kills_24h',"
         "   'watchdog_live', 'watchdog_status']) t WHERE to_regclass(t) IS NULL),"
@@ -100,6 +103,18 @@ static int read_tables(Session *session, json_t *status) {
         return r == 0 ? judge_version(status) : r;
 }
 
+/* None where this role looks. */
+static int judge_none(json_t *status) {
+        const char *schema = json_string_value(json_object_get(status, "elsewhere"));
+        const char *user = json_string_value(json_object_get(status, "user"));
+        _cleanup_(freep) char *hint = schema
+                ? text_printf("there are some in schema %s: ALTER ROLE %s SET search_path = %s, public", schema,
+                          user ? user : "…", schema)
+                : strdup("scidexctl db migrate, as the role that is to own them, makes them");
+
+        return hint ? set_state(status, "schema", "there are no tables of the record", hint) : -ENOMEM;
+}
+
 int operation_status(Session *session, const json_t *request) {
         _cleanup_(remote_error_deinit) RemoteError error = { .state = NULL };
         _cleanup_(json_decrefp) json_t *status = NULL, *reply = message_reply("status");
@@ -111,10 +126,8 @@ int operation_status(Session *session, const json_t *request) {
         if (r == 0 && json_object_set_new(status, "latest", json_integer(migrate_latest())) < 0)
                 return -ENOMEM;
         if (r == 0)
-                r = json_is_true(json_object_get(status, "has_tables"))
-                        ? read_tables(session, status)
-                        : set_state(status, "schema", "there are no tables of the record",
-                                  "scidexctl db migrate, as the role that is to own them, makes them");
+                r = json_is_true(json_object_get(status, "has_tables")) ? read_tables(session, status)
+                                                                        : judge_none(status);
         if (r < 0 || json_object_set(reply, "database", status) < 0)
                 return -ENOMEM;
         return session_reply(session, TAKE_PTR(reply));

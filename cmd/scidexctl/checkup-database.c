@@ -44,17 +44,19 @@ static void check_shipping(Findings *f, const json_t *postgres) {
         _cleanup_(freep) char *backlog = backlog_text(postgres);
         uint64_t shipped = 0;
 
+        if (!server || !*server)
+                server = "the server"; /* of a connection string that is none */
         (void)field_u64(postgres, "shipped", &shipped);
         if (strcmp(state, "ok") == 0)
-                finding_add(f, NAME, FINDING_OK, NULL, "%s takes the record, %ju row%s sent since the start%s",
-                        server ? server : "it", (uintmax_t)shipped, shipped == 1 ? "" : "s", backlog ? backlog : "");
+                finding_add(f, NAME, FINDING_OK, NULL, "%s takes the record, %ju row%s sent since the start%s", server,
+                        (uintmax_t)shipped, shipped == 1 ? "" : "s", backlog ? backlog : "");
         else if (strcmp(state, "connecting") == 0)
                 finding_add(f, NAME, FINDING_WARNING, "Ask again in 10 s; then it says why not.",
-                        "%s is being connected to%s", server ? server : "it", backlog ? backlog : "");
+                        "%s is being connected to%s", server, backlog ? backlog : "");
         else
                 finding_add(f, NAME, FINDING_NOT_OK,
                         hint ? hint : "Look at the server's log; nothing is lost, and limits are enforced as ever.",
-                        "%s: %s%s%s%s", server ? server : "the server", state, detail ? ": " : "", detail ? detail : "",
+                        "%s: %s%s%s%s", server, state, detail ? ": " : "", detail ? detail : "",
                         backlog ? backlog : "");
 }
 

@@ -178,6 +178,8 @@ class Steps(MigrateTest):
         self.assertEqual(self.tables(), ["analyses"])
         self.assertEqual(self.server.psql("SELECT scidex_known_analyses(ARRAY['SDA-1', 'SDA-2'])", user="keeper"), "SDA-1")
         self.assertEqual(self.status(user="keeper")["state"], "ok")
+        # Whose search path does not lead there is told where they are.
+        self.assertIn("""ALTER ROLE postgres SET search_path = "Record's own", public""", self.status(status=1)["hint"])
 
     def test_settings_of_the_role_do_not_matter(self):
         self.role("odd", options="LOGIN SUPERUSER")
