@@ -276,15 +276,16 @@ class TwoSupervisors(PostgresTest):
 
     def test_two_of_one_user_on_one_host_leave_each_other_alone(self):
         worlds = [self.begin(name, own_host=False)[0] for name in ("one", "two")]
-        for world in worlds:
-            world.wait_shipped()
+        reader = worlds[0]
+        live = lambda: {row["analysis_id"] for row in reader.ctl_json("list", "--all-hosts")["runs"]}  # noqa: E731
+        eventually(lambda: live() == {"live-one", "live-two"}, WAIT, "both are in the database")
+        before = [world.postgres()["connected_at"] for world in worlds]
         self.server.end_sessions()  # each looks for rows of its own that it does not know, when it is back
-        for world in worlds:
-            eventually(lambda: world.postgres().get("state") == "ok", WAIT, "it is connected again")  # noqa: B023
+        for world, connected_at in zip(worlds, before):
+            eventually(lambda: world.postgres().get("connected_at") not in (None, connected_at), WAIT, "it is connected again")  # noqa: B023
             world.wait_shipped()
-        hosts = worlds[0].ctl_json("list", "--all-hosts")
-        self.assertEqual({row["analysis_id"] for row in hosts["runs"]}, {"live-one", "live-two"})
-        self.assertEqual(len({row["supervisor"] for row in hosts["hosts"]}), 2)
+        self.assertEqual(live(), {"live-one", "live-two"})
+        self.assertEqual(len({row["supervisor"] for row in reader.ctl_json("list", "--all-hosts")["hosts"]}), 2)
         self.assertEqual(self.server.number("SELECT count(*) FROM watchdog_runs WHERE verdict = 'lost'"), 0)
 
 
