@@ -21,7 +21,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import Server, migrate  # noqa: E402
+from postgresserver import Server  # noqa: E402
+from postgrestest import migrate  # noqa: E402
 
 PROMISED_MS = 5.0
 

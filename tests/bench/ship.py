@@ -22,7 +22,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import scidextest  # noqa: E402
-from postgrestest import Feeder, Server, migrate, multiply_event, server_user  # noqa: E402
+from feeder import Feeder, multiply_event  # noqa: E402
+from postgresserver import Server, server_user  # noqa: E402
+from postgrestest import migrate  # noqa: E402
 from scidextest import read_text  # noqa: E402
 
 PROMISED = 20_000

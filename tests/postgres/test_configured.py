@@ -6,7 +6,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import WAIT, PostgresTest, migrate  # noqa: E402
+from postgresserver import WAIT  # noqa: E402
+from postgrestest import PostgresTest, migrate  # noqa: E402
 from scidextest import eventually, is_alive  # noqa: E402
 
 KILLED = ("--timeout", "50ms", "--grace", "5s", "--", "sleep", "1000")

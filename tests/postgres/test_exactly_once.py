@@ -13,7 +13,9 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import DATABASE, WAIT, PostgresTest, Server, migrate, multiply_event  # noqa: E402
+from feeder import multiply_event  # noqa: E402
+from postgresserver import DATABASE, WAIT, Server  # noqa: E402
+from postgrestest import PostgresTest, migrate  # noqa: E402
 from scidextest import deadline, eventually, is_alive, needs, process_comm, write_text  # noqa: E402
 
 EVENTS = int(os.environ.get("SCIDEX_TEST_EVENTS", "5000"))

@@ -11,7 +11,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import PORT, CutProxy, PostgresTest, PsqlError, scratch_directory, timestamp  # noqa: E402
+from postgresserver import PORT, CutProxy, PsqlError, scratch_directory  # noqa: E402
+from postgrestest import PostgresTest  # noqa: E402
 from scidextest import ScidexTest, eventually, read_text  # noqa: E402
 
 

@@ -20,7 +20,8 @@ import time
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import WAIT, PostgresTest, PsqlError  # noqa: E402
+from postgresserver import WAIT, PsqlError  # noqa: E402
+from postgrestest import PostgresTest  # noqa: E402
 from scidextest import ScidexTest, deadline, eventually, skip, wait_readable  # noqa: E402
 
 HOST_AWAY = "12 min"

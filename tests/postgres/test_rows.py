@@ -7,7 +7,9 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import WAIT, PostgresTest, PsqlError, uuid7  # noqa: E402
+from feeder import uuid7  # noqa: E402
+from postgresserver import WAIT, PsqlError  # noqa: E402
+from postgrestest import PostgresTest  # noqa: E402
 from scidextest import eventually  # noqa: E402
 
 LINKED = ("watchdog_events", "watchdog_runs", "watchdog_processes")

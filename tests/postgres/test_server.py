@@ -4,7 +4,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import DATABASE, PostgresTest, PsqlError, Server, server_user  # noqa: E402
+from postgresserver import DATABASE, PsqlError, Server, server_user  # noqa: E402
+from postgrestest import PostgresTest  # noqa: E402
 from scidextest import needs  # noqa: E402
 
 

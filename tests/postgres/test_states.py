@@ -12,7 +12,9 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from postgrestest import WAIT, PostgresTest, Server, multiply_event  # noqa: E402
+from feeder import multiply_event  # noqa: E402
+from postgresserver import WAIT, Server  # noqa: E402
+from postgrestest import PostgresTest  # noqa: E402
 from scidextest import BUILD, ScidexTest, World, eventually, needs, skip, wait_readable, write_text  # noqa: E402
 
 LIMIT = 0.05

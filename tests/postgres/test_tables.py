@@ -6,8 +6,9 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from feeder import uuid7  # noqa: E402
 from migratetest import DAY, TABLES, MigrateTest  # noqa: E402
-from postgrestest import PsqlError, uuid7  # noqa: E402
+from postgresserver import PsqlError  # noqa: E402
 
 
 class Rights(MigrateTest):

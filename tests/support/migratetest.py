@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 
-from postgrestest import PostgresTest, PsqlError, clean_environment, server_programs, uuid7
+from feeder import uuid7
+from postgresserver import PsqlError, clean_environment, server_programs
+from postgrestest import PostgresTest
 from scidextest import deadline, program
 
 TABLES = ["scidex_schema", "watchdog_events", "watchdog_events_default", "watchdog_hosts", "watchdog_kills_by_hour", "watchdog_processes", "watchdog_runs"]
