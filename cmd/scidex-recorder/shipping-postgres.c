@@ -13,8 +13,10 @@
 #include "db/postgres.h"
 #include "db/ship.h"
 #include <string.h>
+#include <sys/resource.h>
 
-#define VARIABLE "SCIDEX_STORAGE_POSTGRES"
+#define VARIABLE         "SCIDEX_STORAGE_POSTGRES"
+#define MEMORY_MAX_BYTES (256 << 20) /* ten times what it ever takes */
 
 struct Shipping {
         Ship *ship; /* owned */
@@ -94,6 +96,22 @@ static char *user_supervisor(const char *directory) {
         return text_printf("user:%u:%s", (unsigned)geteuid(), directory);
 }
 
+/*
+ * libpq takes a message into memory whole, and a server may say that one has 1 GB: without an end here that would be
+ * the end of the unit, supervisor and all. So there is none to be had, and libpq drops the connection. Of a sanitized
+ * program the sanitizer alone has more.
+ */
+static void bound_memory(void) {
+#ifndef __SANITIZE_ADDRESS__
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_DATA, &limit) < 0)
+                return;
+        limit.rlim_cur = MIN_OF(limit.rlim_cur, (rlim_t)MEMORY_MAX_BYTES);
+        (void)setrlimit(RLIMIT_DATA, &limit);
+#endif
+}
+
 int shipping_new(sd_event *event, Spool *spool, const ShippingOptions *options, Shipping **ret) {
         _cleanup_(shipping_freep) Shipping *shipping = NULL;
         _cleanup_(freep) char *user = user_supervisor(options->directory);
@@ -111,6 +129,7 @@ int shipping_new(sd_event *event, Spool *spool, const ShippingOptions *options, 
         shipping = calloc(1, sizeof(*shipping));
         if (!shipping || !user)
                 return -ENOMEM;
+        bound_memory();
         shipping->said = POSTGRES_CONNECTING;
         r = ship_new(event, spool, &ship, on_change, shipping, &shipping->ship);
         if (r < 0)

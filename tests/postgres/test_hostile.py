@@ -134,6 +134,29 @@ class HostileServer(ScidexTest):
         self.assert_stores(feeder, feeder.process.pid)
 
 
+    def test_a_message_of_any_length_takes_little_memory(self):
+        for kind in (b"D", b"N", b"E"):
+            with self.subTest(kind=kind):
+
+                def pour(connection, kind=kind):
+                    connection.sendall(PARSED + BOUND + rows_of(b"x")[0] + kind + struct.pack(">I", 1 << 30))
+                    for _ in range(1 << 10):
+                        connection.sendall(b"\0\1" + b"x" * (1 << 20))
+
+                server = self.serve(pour)
+                feeder = self.feeder_of(server)
+                most = 0
+
+                def given_up(feeder=feeder):
+                    nonlocal most
+                    most = max(most, rss_bytes(feeder.process.pid))
+                    return feeder.postgres().get("state") not in ("connecting", "ok", None)
+
+                eventually(given_up, 30, "the connection is dropped", every=0.01)
+                self.assertLess(most, 200 << 20)
+                self.assert_stores(feeder, feeder.process.pid)
+
+
 class HostileUser(PostgresTest):
     def test_a_lock_on_the_directory_keeps_nobody_from_shipping(self):
         """The group of those who may launch runs can open it."""
