@@ -195,20 +195,28 @@ static void refusing_what_has_changed_meanwhile_refuses_nothing(void **state) {
         assert_int_equal(figures_of(spool).dead_letters, 0);
 }
 
+/* The events e1 and e2. */
+static void refuse_two(Spool *spool) {
+        OutboxRefusal refusal = { .sqlstate = "23514", .message = "no" };
+        Seen seen;
+
+        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), 0);
+        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e2", "r1", 2, AT)), 0);
+        seen = read_all(spool, 0);
+        assert_int_equal(seen.n, 2);
+        for (size_t i = 0; i < seen.n; i++)
+                assert_int_equal(outbox_refuse(spool, spool_generation(spool), seen.ids[i], &refusal), 0);
+}
+
 static void what_was_refused_is_sent_again_also_when_the_history_forgot_it(void **state) {
         _cleanup_(scratch_deinit) Scratch scratch;
         _cleanup_(spool_freep) Spool *spool = NULL;
-        OutboxRefusal refusal = { .sqlstate = "23514", .message = "no" };
         uint64_t count = 0;
         Seen seen;
 
         scratch_init(&scratch);
         spool = open_shipping(&scratch);
-        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), 0);
-        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e2", "r1", 2, AT)), 0);
-        seen = read_all(spool, 0);
-        for (size_t i = 0; i < seen.n; i++)
-                assert_int_equal(outbox_refuse(spool, spool_generation(spool), seen.ids[i], &refusal), 0);
+        refuse_two(spool);
         run_sql(&scratch, "DELETE FROM watchdog_events WHERE event_id='e1'");
         assert_int_equal(outbox_retry(spool, 0, &count), 0);
         assert_int_equal(count, 2);
@@ -223,17 +231,11 @@ static void what_was_refused_is_sent_again_also_when_the_history_forgot_it(void 
 static void one_can_be_sent_again_alone(void **state) {
         _cleanup_(scratch_deinit) Scratch scratch;
         _cleanup_(spool_freep) Spool *spool = NULL;
-        OutboxRefusal refusal = { .sqlstate = "23514", .message = "no" };
         uint64_t count = 0;
-        Seen seen;
 
         scratch_init(&scratch);
         spool = open_shipping(&scratch);
-        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), 0);
-        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e2", "r1", 2, AT)), 0);
-        seen = read_all(spool, 0);
-        for (size_t i = 0; i < seen.n; i++)
-                assert_int_equal(outbox_refuse(spool, spool_generation(spool), seen.ids[i], &refusal), 0);
+        refuse_two(spool);
         assert_int_equal(outbox_retry(spool, 4711, &count), 0);
         assert_int_equal(count, 0);
         assert_int_equal(outbox_retry(spool, 1, &count), 0);
