@@ -98,7 +98,7 @@ CREATE INDEX scidex_events_host ON watchdog_events (host, decided_at);
 CREATE INDEX scidex_events_run ON watchdog_events (run_id, seq);
 CREATE INDEX scidex_events_received ON watchdog_events (received_at);
 CREATE TABLE watchdog_events_default PARTITION OF watchdog_events DEFAULT;
-COMMENT ON TABLE watchdog_events_default IS 'Events whose id is no time between 20 years ago and 3 months ahead.';
+COMMENT ON TABLE watchdog_events_default IS 'Events whose id is no time between 2 years ago and 3 months ahead.';
 
 -- Counted as they come, so that a status page need not count ten thousands of rows each time. By host, so that no host's
 -- transaction waits for another's; in order of the key, so that those of one host do not wait for each other in a ring.
@@ -186,7 +186,7 @@ DECLARE
     place text;
     attached boolean;
 BEGIN
-    IF at IS NULL OR at < now() - interval '20 years' OR at > now() + interval '3 months' THEN
+    IF at IS NULL OR at < now() - interval '2 years' OR at > now() + interval '3 months' THEN
         RETURN NULL;
     END IF;
     month := date_trunc('month', at, 'UTC');

@@ -120,7 +120,7 @@ class Partitions(MigrateTest):
         self.assertNotIn("", names)
 
     def test_no_month_out_of_bounds(self):
-        for at in ("now() + interval '4 months'", "now() - interval '21 years'", "'infinity'", "'-infinity'", "NULL"):
+        for at in ("now() + interval '4 months'", "now() - interval '3 years'", "'infinity'", "'-infinity'", "NULL"):
             self.assertEqual(self.make(at), "", at)
 
     def test_ids_go_where_their_time_is(self):
