@@ -210,7 +210,7 @@ class Functions(MigrateTest):
 
     def test_retain_drops_what_is_wholly_older(self):
         now = self.server.number("SELECT extract(epoch FROM now())::bigint")
-        for days in (0, 35, 420, 800):
+        for days in (0, 35, 420, 700):
             self.server.psql(f"SELECT scidex_make_partition(now() - interval '{days} days')")
             self.event(seconds=now - days * DAY)
             self.server.psql(f"INSERT INTO watchdog_runs (run_id, ended_at) VALUES ('{uuid7()}', now() - interval '{days} days')")
