@@ -9,9 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-__attribute__((visibility("default"))) int fsync(int fd);
-__attribute__((visibility("default"))) int fdatasync(int fd);
-
 static void hang(void) {
         const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
         const char *path = getenv("SCIDEX_TEST_HANG");
@@ -20,12 +17,12 @@ static void hang(void) {
                 (void)nanosleep(&pause, NULL);
 }
 
-int fsync(int fd) {
+__attribute__((visibility("default"))) int fsync(int __fd) {
         hang();
-        return (int)syscall(SYS_fsync, fd);
+        return (int)syscall(SYS_fsync, __fd);
 }
 
-int fdatasync(int fd) {
+__attribute__((visibility("default"))) int fdatasync(int __fildes) {
         hang();
-        return (int)syscall(SYS_fdatasync, fd);
+        return (int)syscall(SYS_fdatasync, __fildes);
 }
