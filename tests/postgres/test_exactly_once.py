@@ -218,7 +218,7 @@ class ExactlyOnce(PostgresTest):
         self.assertEqual(self.world.sql("SELECT count(*) FROM outbox")[0][0], 0)
         self.assertEqual(self.world.sql("SELECT count(*) FROM dead_letters")[0][0], 0)
 
-    @needs("root")
+    @needs("root", "groups")
     def test_whatever_fails_each_kill_is_there_once(self):
         self.small = self.server.small_tablespace("512m")
         self.addCleanup(self.server.drop_database)
