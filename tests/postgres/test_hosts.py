@@ -275,6 +275,17 @@ class TwoSupervisors(PostgresTest):
                 theirs.pop("received_at")
                 self.assertEqual(theirs, own, verb)
 
+    def test_a_server_that_has_forgotten_what_runs_is_told_again(self):
+        """As one that was restored from a dump: the row of a live run was sent long ago, and will not change."""
+        world, _ = self.begin("one", own_host=False)
+        live = lambda: [row["analysis_id"] for row in world.ctl_json("list", "--all-hosts")["runs"]]  # noqa: E731
+        eventually(lambda: live() == ["live-one"], WAIT, "it is in the database")
+        world.wait_shipped()
+        self.server.psql("DELETE FROM watchdog_processes")
+        self.assertEqual(live(), [])
+        self.server.end_sessions()
+        eventually(lambda: live() == ["live-one"], WAIT, "it is in the database again")
+
     def test_two_of_one_user_on_one_host_leave_each_other_alone(self):
         worlds = [self.begin(name, own_host=False)[0] for name in ("one", "two")]
         reader = worlds[0]
