@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/json.h"
-#include "cmd/scidexctl/table.h"
+#include "status/table.h"
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* `scidexctl history`: one line per run that has ended. Called by main. */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include <string.h>
 
 /* The first is left out where all are of one host. */

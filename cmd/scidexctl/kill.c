@@ -6,7 +6,7 @@
  */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include "control/message.h"
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
 #include "control/message.h"
 #include <string.h>

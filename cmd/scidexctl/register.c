@@ -8,7 +8,7 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include "cmd/scidexctl/limits.h"
 #include "control/message.h"
 

@@ -5,7 +5,7 @@
  */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include "cmd/scidexctl/limits.h"
 #include <string.h>
 

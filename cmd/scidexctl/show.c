@@ -6,8 +6,8 @@
  */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/explain.h"
-#include "cmd/scidexctl/field.h"
+#include "status/explain.h"
+#include "status/field.h"
 #include <string.h>
 
 typedef enum Form {

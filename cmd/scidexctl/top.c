@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
 #include "control/message.h"
 #include <poll.h>

@@ -5,7 +5,7 @@
  */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "cmd/scidexctl/explain.h"
+#include "status/explain.h"
 
 int verb_why(const Options *options, const Terminal *terminal) {
         _cleanup_(json_decrefp) json_t *answer = ask_run(options, options->arguments[0], false);

@@ -5,7 +5,7 @@
  * must get plain text. The input is an answer of `why`: {"run":{…},"events":[…]}.
  */
 #include "base/cleanup.h"
-#include "cmd/scidexctl/explain.h"
+#include "status/explain.h"
 #include "tests/fuzz/fuzz.h"
 #include <locale.h>
 

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cmd/scidexctl/explain.h"
+#include "status/explain.h"
 #include <string.h>
 
 /* "TERM was sent at 07:19:42 to 3 processes; …" of one kill. */

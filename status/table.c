@@ -6,7 +6,7 @@
  * printed, and no verb can forget it.  Ids are never cut, because they are there to be copied: where the terminal is
  * narrow, columns that may be cut are cut first, then whole columns go, and a line that still does not fit runs over.
  */
-#include "cmd/scidexctl/table.h"
+#include "status/table.h"
 
 #include "base/cleanup.h"
 #include "base/parse.h"

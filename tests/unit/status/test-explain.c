@@ -1,5 +1,5 @@
-/* `why`: from the record's answer to sentences, one fixture per verdict (tests/unit/cmd/fixtures). */
-#include "cmd/scidexctl/explain.h"
+/* `why`: from the record's answer to sentences, one fixture per verdict (tests/unit/status/fixtures). */
+#include "status/explain.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"

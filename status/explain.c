@@ -4,7 +4,7 @@
  * Called by `why`.  The hard thing is which event belongs to the verdict: a run can have an event for what killed it
  * and one for its leftovers, and events of another reason than the run's verdict are leftovers' or earlier ones'.
  */
-#include "cmd/scidexctl/explain.h"
+#include "status/explain.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

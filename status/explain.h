@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "cmd/scidexctl/field.h"
-#include "cmd/scidexctl/table.h"
+#include "status/field.h"
+#include "status/table.h"
 
 /* events: of this run, in any order; may be NULL. 0 or -ENOMEM. */
 int explain_print(FILE *out, const Terminal *terminal, const json_t *run, const json_t *events);

@@ -1,6 +1,6 @@
 /* Tables and fields: what fits, what is never cut, what is escaped. */
-#include "cmd/scidexctl/field.h"
-#include "cmd/scidexctl/table.h"
+#include "status/field.h"
+#include "status/table.h"
 
 #include "base/cleanup.h"
 #include <locale.h>

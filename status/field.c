@@ -4,7 +4,7 @@
  * Called by every verb that prints a run or an event.  Every member may be null or missing (an older supervisor, a host
  * that can't know it), so each getter says whether it was there, and no figure is made up.
  */
-#include "cmd/scidexctl/field.h"
+#include "status/field.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

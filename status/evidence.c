@@ -7,7 +7,7 @@
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cmd/scidexctl/explain.h"
+#include "status/explain.h"
 #include <string.h>
 
 typedef struct Clauses {
