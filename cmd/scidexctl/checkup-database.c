@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
+#include "status/field.h"
 #include <string.h>
 
 #define BACKLOG_USEC (UINT64_C(3600) * USEC_PER_SEC) /* a row that waits longer while the server answers */

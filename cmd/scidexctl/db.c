@@ -7,9 +7,9 @@
  */
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
 #include "control/message.h"
+#include "status/field.h"
 #include <string.h>
 
 static json_t *ask_for(const Options *options, const json_t *request) {

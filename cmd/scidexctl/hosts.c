@@ -7,8 +7,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
+#include "status/field.h"
 #include <stdlib.h>
 #include <string.h>
 

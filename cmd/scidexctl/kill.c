@@ -6,8 +6,8 @@
  */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "status/field.h"
 #include "control/message.h"
+#include "status/field.h"
 #include <string.h>
 
 #define CANDIDATES_MAX 5

@@ -7,9 +7,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cmd/scidexctl/ask.h"
-#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
 #include "control/message.h"
+#include "status/field.h"
 #include <string.h>
 
 /* The first is left out where all are of one host. */

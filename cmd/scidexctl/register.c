@@ -8,9 +8,9 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "cmd/scidexctl/ask.h"
-#include "status/field.h"
 #include "cmd/scidexctl/limits.h"
 #include "control/message.h"
+#include "status/field.h"
 
 #define CMDLINE_MAX 4096 /* as the record keeps it */
 

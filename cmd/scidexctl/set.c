@@ -5,8 +5,8 @@
  */
 #include "base/cleanup.h"
 #include "cmd/scidexctl/ask.h"
-#include "status/field.h"
 #include "cmd/scidexctl/limits.h"
+#include "status/field.h"
 #include <string.h>
 
 /* "memory limit 4.0 GiB (was 2.0 GiB)"; NULL when that limit was not asked for. Caller frees. */

@@ -8,9 +8,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "status/field.h"
 #include "cmd/scidexctl/rows.h"
 #include "control/message.h"
+#include "status/field.h"
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
