@@ -2,8 +2,8 @@
  * A recorder that does not ship: private supervisors start it for every run, and libpq alone would load twenty
  * libraries.
  *
- * Called as shipping.h says.  Where PostgreSQL is configured it becomes the program that ships; where that is not
- * installed, rows wait in the outbox, and the state says why.
+ * Called as shipping.h says.  Where PostgreSQL or a status over HTTP is configured it becomes the program that has
+ * both; where that is not installed, rows wait in the outbox, and the state says why.
  */
 #include "cmd/scidex-recorder/shipping.h"
 
@@ -13,10 +13,10 @@
 #include "db/postgres-error.h"
 #include <string.h>
 
-#define PROGRAM  "scidex-recorder-postgres"
+#define PROGRAM  "scidex-recorder-full"
 #define VARIABLE "SCIDEX_STORAGE_POSTGRES"
 #define MISSING  PROGRAM " is not installed"
-#define HINT     "Install the part of scidex that ships to PostgreSQL; until then rows wait in the local history."
+#define HINT     "Install " PROGRAM "; until then rows wait in the local history."
 
 struct Shipping {
         Spool *spool;
@@ -28,20 +28,21 @@ bool shipping_is_wanted(void) {
         return conninfo && *conninfo;
 }
 
-void shipping_exec(char *argv[]) {
+void shipping_exec(char *argv[], bool has_face) {
         _cleanup_(freep) char *path = NULL;
         int r;
 
-        if (!shipping_is_wanted())
+        if (!shipping_is_wanted() && !has_face)
                 return;
         r = sibling_find(PROGRAM, &path);
         if (r == 0) {
                 (void)execv(path, argv);
                 r = -errno;
         }
-        log_line(LOG_LEVEL_WARNING,
-                r == -ENOENT ? "%s, ignoring " VARIABLE ": rows wait in the local history" : "%s: can't be started: %s",
-                r == -ENOENT ? MISSING : PROGRAM, strerror(-r));
+        log_line(LOG_LEVEL_WARNING, "%s%s%s%s",
+                r == -ENOENT ? MISSING : PROGRAM " can't be started: ", r == -ENOENT ? "" : strerror(-r),
+                shipping_is_wanted() ? ", ignoring " VARIABLE ": rows wait in the local history" : "",
+                has_face ? ", ignoring [http] listen: no status over HTTP" : "");
 }
 
 void shipping_read_credential(void) {

@@ -37,7 +37,7 @@ bool shipping_is_wanted(void) {
         return conninfo && *conninfo;
 }
 
-void shipping_exec(char *argv[]) {
+void shipping_exec(char *argv[], bool has_face) {
 }
 
 void shipping_read_credential(void) {

@@ -1,5 +1,5 @@
 /*
- * Whether and how this recorder ships: scidex-recorder-postgres does (shipping-postgres.c), scidex-recorder is the same
+ * Whether and how this recorder ships: scidex-recorder-full does (shipping-postgres.c), scidex-recorder is the same
  * program without libpq and can't (shipping-none.c). main, intake and answers know the difference by this alone.
  */
 #pragma once
@@ -17,10 +17,10 @@ typedef struct ShippingOptions {
 } ShippingOptions;
 
 /*
- * First of all in main: where SCIDEX_STORAGE_POSTGRES is set and this program can't ship, becomes the one that can.
- * Returns if there is nothing to do or it is not installed.
+ * First of all in main: where SCIDEX_STORAGE_POSTGRES is set, or sockets of the face are handed over, and this program
+ * can neither ship nor serve them, becomes the one that can. Returns if there is nothing to do or it is not installed.
  */
-void shipping_exec(char *argv[]);
+void shipping_exec(char *argv[], bool has_face);
 /* Before the user is given up: a credential is root's to read. */
 void shipping_read_credential(void);
 

@@ -248,7 +248,7 @@ class States(PostgresTest):
         self.migrate()
         world = self.new_world()
         world.copy_programs()
-        program = os.path.join(world.programs, "scidex-recorder-postgres")
+        program = os.path.join(world.programs, "scidex-recorder-full")
         os.rename(program, program + ".away")
         world.start_daemon()
         run_ids = self.assert_kills_as_without(world)

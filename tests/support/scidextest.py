@@ -40,7 +40,7 @@ SLOW = 10 if IN_VM else 1
 # In the guest, how long after its deadline a process of a run may still be seen, beyond what the contract says.
 MIB = 1 << 20
 
-PROGRAMS = ("scidex-run", "scidex-supervisor", "scidex-recorder", "scidex-recorder-postgres", "scidex-db", "scidexctl")
+PROGRAMS = ("scidex-run", "scidex-supervisor", "scidex-recorder", "scidex-recorder-full", "scidex-db", "scidexctl")
 # Programs of ours that may become orphans while a test goes on: daemons, and the children of daemons that were killed.
 OWN_COMMS = (*(name[:15] for name in PROGRAMS), "scidex-measure")
 

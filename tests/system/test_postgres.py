@@ -105,7 +105,7 @@ class Postgres(SystemTest):
         # It is the unprivileged recorder that speaks to it.
         recorder = self.world.recorder_pid()
         self.assertEqual(os.stat(f"/proc/{recorder}").st_uid, pwd.getpwnam("scidex").pw_uid)
-        self.assertTrue(os.readlink(f"/proc/{recorder}/exe").endswith("/scidex-recorder-postgres"))
+        self.assertTrue(os.readlink(f"/proc/{recorder}/exe").endswith("/scidex-recorder-full"))
         self.assertNotIn("of the credential", "\n".join(self.world.unit_log()) + str(self.world.status()) + self.world.ctl("doctor", check=False).stdout)
 
     def test_a_server_that_is_away_changes_nothing_for_the_runs(self):
