@@ -102,6 +102,7 @@ int verb_register(const Options *options, const Terminal *terminal);
 int verb_unregister(const Options *options, const Terminal *terminal);
 int verb_events(const Options *options, const Terminal *terminal);
 int verb_history(const Options *options, const Terminal *terminal);
+int verb_suggest(const Options *options, const Terminal *terminal);
 int verb_top(const Options *options, const Terminal *terminal);
 int verb_db(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);

@@ -25,6 +25,8 @@ const Verb verbs[] = {
                 verb_events },
         { "history", "", "Runs that have ended, newest first", 0, 0,
                 OPTION_LIMIT | OPTION_ANALYSIS | OPTION_VERDICT | OPTION_SINCE | OPTION_HOSTS, verb_history },
+        { "suggest", "ANALYSIS", "Limits for the next run, from what the last 50 took", 1, 1, OPTION_HOSTS,
+                verb_suggest },
         { "db", "PART", "The database: migrate, status, forget HOST, retain TIME; dead, retry for rows it refused", 0,
                 2, OPTION_POSTGRES, verb_db },
         { "doctor", "", "What this machine can enforce, and what to do about the rest", 0, 0, OPTION_POSTGRES,

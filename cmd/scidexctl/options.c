@@ -169,6 +169,10 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
                 return refuse(ret_error,
                         answer_failed("usage", "pgrep and ps show the processes",
                                 "'%s' needs a process id: scidexctl %s %s", verb->name, verb->name, verb->usage));
+        if (options->n_arguments < verb->least && verb->usage[0] == 'A')
+                return refuse(ret_error,
+                        answer_failed("usage", "scidexctl history shows the analyses",
+                                "'%s' needs an analysis: scidexctl %s %s", verb->name, verb->name, verb->usage));
         if (options->n_arguments < verb->least)
                 return refuse(ret_error,
                         answer_failed("usage", "scidexctl list and scidexctl history show the runs",
@@ -279,7 +283,7 @@ void options_print_help(FILE *out, const Verb *verb) {
                             "  scidexctl doctor             what this machine can enforce\n\nVerbs:\n",
                         out);
                 for (const Verb *v = verbs; v->name; v++)
-                        (void)fprintf(out, "  %-10s %-7s %s\n", v->name, v->usage, v->summary);
+                        (void)fprintf(out, "  %-10s %-8s %s\n", v->name, v->usage, v->summary);
                 (void)fputs("\nOptions:\n", out);
                 entries_print(out, 0, true);
         }
