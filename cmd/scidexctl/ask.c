@@ -47,7 +47,7 @@ static void answer_keep(json_t **best, json_t *answer) {
         json_decref(answer);
 }
 
-static json_t *ask_socket(const char *path, Where where, const json_t *request) {
+static json_t *ask_socket(const char *path, Where where, const json_t *request, RowSink *sink) {
         _cleanup_(source_deinit) Source source = SOURCE_NONE;
         _cleanup_(freep) char *record = NULL;
         int r;
@@ -59,10 +59,11 @@ static json_t *ask_socket(const char *path, Where where, const json_t *request) 
                 path = record;
         }
         r = source_connect(path, &source);
+        source.sink = sink;
         return r == 0 ? source_ask(&source, request) : answer_of_connect(r, path);
 }
 
-static json_t *ask_disk(const json_t *request) {
+static json_t *ask_disk(const json_t *request, RowSink *sink) {
         _cleanup_(source_deinit) Source source = SOURCE_NONE;
         _cleanup_(freep) char *directory = NULL;
         int r;
@@ -70,6 +71,7 @@ static json_t *ask_disk(const json_t *request) {
         r = ask_state_directory(&directory);
         if (r == 0)
                 r = source_read_directory(directory, &source);
+        source.sink = sink;
         return r == 0 ? source_ask(&source, request) : answer_of_connect(r, directory ? directory : "the record");
 }
 
@@ -90,10 +92,10 @@ static json_t *answer_of_nobody(const Options *options, Where where) {
 }
 
 /* The file itself where nobody has answered for it; that somebody should have is kept in the answer. */
-static json_t *ask_disk_instead(json_t *failed, const json_t *request) {
+static json_t *ask_disk_instead(json_t *failed, const json_t *request, RowSink *sink) {
         json_t *error = json_incref(json_object_get(failed, "error")), *answer = failed;
 
-        answer_keep(&answer, ask_disk(request));
+        answer_keep(&answer, ask_disk(request, sink));
         if (error && answer != failed && json_object_set(answer, "instead_of", error) < 0) {
                 json_decref(answer);
                 answer = NULL;
@@ -102,7 +104,12 @@ static json_t *ask_disk_instead(json_t *failed, const json_t *request) {
         return answer;
 }
 
-json_t *ask(const Options *options, Where where, const json_t *request) {
+/* Rows that were told can't be taken back: then the answer stands, also if it is a failure. */
+static bool sink_has_rows(const RowSink *sink) {
+        return sink && sink->taken > 0;
+}
+
+static json_t *ask_to(const Options *options, Where where, const json_t *request, RowSink *sink) {
         _cleanup_(client_paths_freep) char **paths = NULL;
         _cleanup_(json_decrefp) json_t *best = NULL;
         const char *only[] = { options->socket, NULL };
@@ -113,13 +120,21 @@ json_t *ask(const Options *options, Where where, const json_t *request) {
         if (r < 0)
                 return answer_failed("failed", NULL, "finding the sockets: %s", strerror(-r));
         for (const char *const *path = options->socket ? only : (const char *const *)paths; *path; path++) {
-                answer_keep(&best, ask_socket(*path, where, request));
-                if (best && answer_is_final(best))
+                answer_keep(&best, ask_socket(*path, where, request, sink));
+                if (best && (answer_is_final(best) || sink_has_rows(sink)))
                         return TAKE_PTR(best);
         }
         if (where == WHERE_RECORD)
-                best = ask_disk_instead(TAKE_PTR(best), request);
+                best = ask_disk_instead(TAKE_PTR(best), request, sink);
         return best ? TAKE_PTR(best) : answer_of_nobody(options, where);
+}
+
+json_t *ask(const Options *options, Where where, const json_t *request) {
+        return ask_to(options, where, request, NULL);
+}
+
+json_t *ask_rows(const Options *options, Where where, const json_t *request, RowSink *sink) {
+        return options->all_hosts ? ask_database(options, request, sink) : ask_to(options, where, request, sink);
 }
 
 json_t *request_run(const char *op, const char *run) {

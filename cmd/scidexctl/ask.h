@@ -16,12 +16,24 @@ typedef enum Where {
  */
 json_t *ask(const Options *options, Where where, const json_t *request);
 
+/* Takes one row of a list, borrowed. Not 0, -errno: no more are wanted. */
+typedef int (*RowFunc)(const json_t *row, void *userdata);
+/* Where rows go one by one, instead of being gathered in the answer. */
+typedef struct RowSink {
+        RowFunc func;
+        void *userdata;
+        size_t taken; /* so many it was given; after the first nobody else is asked */
+} RowSink;
+/* As ask(), with --all-hosts of the database; the rows go to the sink, *inout. */
+json_t *ask_rows(const Options *options, Where where, const json_t *request, RowSink *sink);
+
 /* A connection for questions, and the recorder started for it, if one was. */
 typedef struct Source {
         int fd;         /* owned */
         pid_t recorder; /* owned; 0: none was started. Or scidex-db */
         int recorder_pidfd;
         int answer_msec;  /* how long each packet may take; -1: as long as it likes */
+        RowSink *sink;    /* borrowed; NULL: rows are gathered */
         int interrupt_fd; /* borrowed; readable: nobody waits any more (-EINTR). -EBADF: there is none */
 } Source;
 
@@ -55,6 +67,8 @@ json_t *request_run(const char *op, const char *run);
 int ask_conninfo(const Options *options, char **ret);
 /* Connects to it. NULL, or a failed answer that says why not. */
 json_t *ask_open_database(const Options *options, Source *ret);
+/* One question to it. sink may be NULL. */
+json_t *ask_database(const Options *options, const json_t *request, RowSink *sink);
 /* As ask(): of the database with --all-hosts. */
 json_t *ask_anywhere(const Options *options, Where where, const json_t *request);
 

@@ -25,6 +25,7 @@ typedef struct Options {
         const char *analysis;                 /* --analysis */
         const char *verdict;                  /* --verdict, --reason */
         const char *run;                      /* --run */
+        const char *by;                       /* --by */
         const char *since;                    /* --since, as typed */
         uint64_t limit;                       /* --limit, 0 when not given */
         const char *timeout, *memory, *grace; /* as typed */
@@ -51,6 +52,7 @@ enum {
         OPTION_ALL_HOSTS = 1 << 12, /* also --host */
         OPTION_FOLLOW = 1 << 13,
         OPTION_POSTGRES = 1 << 14,
+        OPTION_BY = 1 << 15,
         OPTION_HOSTS = OPTION_ALL_HOSTS | OPTION_POSTGRES,
         OPTION_LIMITS = OPTION_TIMEOUT | OPTION_MEMORY | OPTION_GRACE,
 };
@@ -103,6 +105,7 @@ int verb_unregister(const Options *options, const Terminal *terminal);
 int verb_events(const Options *options, const Terminal *terminal);
 int verb_history(const Options *options, const Terminal *terminal);
 int verb_suggest(const Options *options, const Terminal *terminal);
+int verb_report(const Options *options, const Terminal *terminal);
 int verb_top(const Options *options, const Terminal *terminal);
 int verb_db(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);

@@ -27,15 +27,16 @@ json_t *ask_open_database(const Options *options, Source *ret) {
         return r < 0 ? answer_failed("failed", NULL, "the database can't be asked: %s", strerror(-r)) : NULL;
 }
 
-static json_t *ask_database(const Options *options, const json_t *request) {
+json_t *ask_database(const Options *options, const json_t *request, RowSink *sink) {
         _cleanup_(source_deinit) Source source = SOURCE_NONE;
         json_t *answer = ask_open_database(options, &source);
 
+        source.sink = sink;
         return answer ? answer : source_ask(&source, request);
 }
 
 json_t *ask_anywhere(const Options *options, Where where, const json_t *request) {
-        return options->all_hosts ? ask_database(options, request) : ask(options, where, request);
+        return options->all_hosts ? ask_database(options, request, NULL) : ask(options, where, request);
 }
 
 json_t *rows_ask(const Source *source, const Options *options, const char *op) {

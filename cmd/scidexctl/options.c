@@ -41,6 +41,7 @@ static const OptionEntry entries[] = {
         { "--host", "HOST", OPTION_ALL_HOSTS, offsetof(Options, host), "with --all-hosts: of this one only" },
         { "--follow", NULL, OPTION_FOLLOW, offsetof(Options, follow), "with --all-hosts: go on with what comes" },
         { "--postgres", "CONNINFO", OPTION_POSTGRES, offsetof(Options, postgres), "the database; no password here" },
+        { "--by", "WHAT", OPTION_BY, offsetof(Options, by), "a line per analysis (also without it) or per user" },
         { "--since", "TIME", OPTION_SINCE, offsetof(Options, since), "as a time ago (2h) or 2026-11-21T07:19:42Z" },
 };
 
@@ -48,6 +49,8 @@ static const char *const known_verdicts[] = { "completed", "failed", "crashed", 
         "host-oom", "orphaned", "cancelled", "lost", NULL };
 static const char *const known_reasons[] = { "timeout", "cpu-time", "memory", "host-oom", "orphaned", "cancelled",
         "orphan", NULL };
+
+static const char *const known_by[] = { "analysis", "user", NULL };
 
 static int refuse(json_t **ret_error, json_t *error) {
         *ret_error = error;
@@ -192,6 +195,8 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
                                 options->host             ? "--host"
                                         : options->follow ? "--follow"
                                                           : "--postgres"));
+        if (options->by)
+                return known_word_check("--by", options->by, known_by, ret_error);
         if (options->verdict && (verb->options & OPTION_VERDICT))
                 return known_word_check("--verdict", options->verdict, known_verdicts, ret_error);
         if (options->verdict)

@@ -155,6 +155,11 @@ static int packet_next(const Source *source, Message *ret) {
         return message_receive(source->fd, ret);
 }
 
+static int sink_take(RowSink *sink, const json_t *row) {
+        sink->taken++;
+        return sink->func(row, sink->userdata);
+}
+
 json_t *source_ask(const Source *source, const json_t *request) {
         _cleanup_(json_decrefp) json_t *rows = json_array();
         _cleanup_(message_deinit) Message message = MESSAGE_NONE;
@@ -165,8 +170,9 @@ json_t *source_ask(const Source *source, const json_t *request) {
         if (r == 0)
                 r = packet_next(source, &message);
         while (r == 0 && (row = json_object_get(message.body, "row"))) {
-                if (json_array_append(rows, row) < 0)
-                        return NULL;
+                r = source->sink ? sink_take(source->sink, row) : json_array_append(rows, row) < 0 ? -ENOMEM : 0;
+                if (r < 0)
+                        break;
                 message_deinit(&message);
                 message = MESSAGE_NONE;
                 r = packet_next(source, &message);

@@ -1,0 +1,69 @@
+"""The verbs of scidexctl that make something of what the supervisor and the record say: suggest, report."""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from scidextest import ScidexTest  # noqa: E402
+
+
+class Verbs(ScidexTest):
+    def ctl(self, *arguments, status=0):
+        world = self.here()
+        done = subprocess.run(
+            [world.program("scidexctl"), *arguments], env=world.environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, status, (arguments, done.stdout, done.stderr))
+        return done
+
+    def json(self, *arguments, status=0):
+        return json.loads(self.ctl(*arguments, "--json", status=status).stdout)
+
+    def test_what_is_suggested_rests_on_the_runs_that_were_and_can_be_pasted(self):
+        for _ in range(9):
+            self.assert_status(self.run_scidex("--analysis-id", "SDA-7", "--", "true"), 0)
+        self.assertIn("This is thin: it rests on 9 runs", self.ctl("suggest", "SDA-7").stdout)
+        self.assert_status(self.run_scidex("--analysis-id", "SDA-7", "--timeout", "300ms", "--", "sleep", "1000"), 124)
+        self.assert_status(self.run_scidex("--analysis-id", "other", "--", "true"), 0)
+        answer = self.json("suggest", "SDA-7")["suggestion"]
+        self.assertEqual((answer["runs"], answer["thin"]), (10, False))
+        self.assertEqual(answer["verdicts"], {"completed": 9, "timeout": 1})
+        self.assertEqual(answer["censored"], {"memory": 0, "time": 1, "otherwise": 0})
+        # Nearest rank of ten is the tenth: the one that was cut off.
+        durations = sorted(run["duration_sec"] for run in self.json("history", "--analysis", "SDA-7")["runs"])
+        self.assertEqual(len(durations), 10)
+        self.assertAlmostEqual(answer["duration"]["p95_sec"], durations[9], places=5)
+        self.assertEqual(answer["duration"]["bias"], "low")
+        text = self.ctl("suggest", "SDA-7").stdout
+        self.assertNotIn("thin", text)
+        self.assertIn("killed for time (1)", text)
+        command = text.splitlines()[-1].split()
+        self.assertEqual((command[0], command[-2:]), ("scidex-run", ["--", "COMMAND"]))
+        self.assert_status(self.run_scidex(*command[1:-1], "true"), 0)
+
+    def test_of_an_unknown_analysis_nothing_is_suggested(self):
+        self.assert_status(self.run_scidex("--analysis-id", "SDA-7", "--", "true"), 0)
+        self.assertIn("nothing is known", self.ctl("suggest", "SDA-8", status=1).stderr)
+        self.assertEqual(self.json("suggest", "SDA-8", status=1)["error"]["code"], "not-found")
+        self.assertIn("needs an analysis", self.ctl("suggest", status=2).stderr)
+
+    def test_the_report_adds_up_what_was_asked_for_and_used(self):
+        limits = ("--memory", "256M", "--timeout", "1h")
+        for _ in range(3):
+            self.assert_status(self.run_scidex("--analysis-id", "SDA-7", *limits, "--", "true"), 0)
+        self.assert_status(self.run_scidex("--analysis-id", "SDA-8", "--timeout", "300ms", "--memory", "infinity", "--", "sleep", "1000"), 124)
+        report = {entry["analysis_id"]: entry for entry in self.json("report")["report"]}
+        self.assertEqual((report["SDA-7"]["runs"], report["SDA-7"]["killed_time"]), (3, 0))
+        self.assertEqual(report["SDA-7"]["timeout_mean_sec"], 3600)
+        self.assertEqual((report["SDA-8"]["runs"], report["SDA-8"]["killed_time"], report["SDA-8"]["memory_unlimited_runs"]), (1, 1, 1))
+        users = self.json("report", "--by", "user")["report"]
+        self.assertEqual([entry["runs"] for entry in users], [4])
+        text = self.ctl("report").stdout
+        self.assertIn("SDA-7", text)
+        self.assertIn("1 time", text)
+        self.assertIn("SDA-8", self.ctl("report", "--analysis", "SDA-8").stdout)
+        self.assertEqual(self.json("report", "--since", "2036-01-01T00:00:00Z")["report"], [])
+        self.assertIn("did you mean 'user'", self.ctl("report", "--by", "users", status=2).stderr)
