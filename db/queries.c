@@ -225,6 +225,37 @@ int query_run(Spool *spool, const Viewer *viewer, const char *run_id, json_t **r
         return r == QUERY_E_END ? QUERY_E_NOT_FOUND : r;
 }
 
+static int give_row(sqlite3_stmt *statement, QueryRowFunc func, void *userdata) {
+        _cleanup_(json_decrefp) json_t *row = columns_read(statement, RECORD_RUN, 0, "timeline");
+
+        return row ? func(row, userdata) : -ENOMEM;
+}
+
+int query_live(Spool *spool, QueryRowFunc func, void *userdata) {
+        _cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+        _cleanup_(freep) char *list = columns_select_list(RECORD_RUN), *sql = NULL;
+        sqlite3 *db = NULL;
+        int r = open_record(spool, &db), rc;
+
+        if (list)
+                sql = text_printf("SELECT %s FROM watchdog_processes WHERE coalesce(host,:host)=:host", list);
+        if (!sql)
+                return -ENOMEM;
+        if (r != 0)
+                return r == QUERY_E_END ? 0 : r;
+        rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+        if (rc == SQLITE_OK)
+                rc = bind_text(statement, ":host", spool_host(spool));
+        while (r == 0 && (rc == SQLITE_OK || rc == SQLITE_ROW)) {
+                rc = sqlite3_step(statement);
+                if (rc == SQLITE_ROW)
+                        r = give_row(statement, func, userdata);
+        }
+        if (r != 0 || rc == SQLITE_DONE)
+                return r;
+        return read_result(spool, rc);
+}
+
 static int add_kills(sqlite3_stmt *statement, uint64_t *count, json_t *by_reason) {
         const char *reason = (const char *)sqlite3_column_text(statement, 0);
         int64_t n = sqlite3_column_int64(statement, 1);

@@ -65,5 +65,9 @@ int query_select(Spool *spool, const Viewer *viewer, const char *selector, Selec
 
 /* The run with its timeline, from the history or, while it lives, from the live ones. 0, QUERY_E_*, -ENOMEM. */
 int query_run(Spool *spool, const Viewer *viewer, const char *run_id, json_t **ret_run);
+/* Each live run of this host, its timeline left out. What func returns but 0 ends it and is returned. 0, QUERY_E_AWAY,
+ * -ENOMEM. */
+typedef int (*QueryRowFunc)(const json_t *row, void *userdata);
+int query_live(Spool *spool, QueryRowFunc func, void *userdata);
 /* Number of kills since a time (NULL: ever), by reason. 0, -EINVAL, QUERY_E_AWAY, -ENOMEM. */
 int query_kills(Spool *spool, const Viewer *viewer, const char *since_at, uint64_t *ret_count, json_t **ret_by_reason);

@@ -112,12 +112,8 @@ static int insert_renumbered(sqlite3 *db, const RowContext *context, const json_
 
 static int store_event(sqlite3 *db, const RowContext *context, const json_t *event) {
         const char *event_id = text_member(event, "event_id");
-        int rc = look_up(db, "SELECT 1 FROM watchdog_events WHERE event_id=?", event_id, NULL);
+        int rc = insert(db, RECORD_EVENT, "watchdog_events", context, event);
 
-        if (rc == SQLITE_ROW)
-                return SQLITE_OK;
-        if (rc == SQLITE_DONE)
-                rc = insert(db, RECORD_EVENT, "watchdog_events", context, event);
         if (rc == SQLITE_CONSTRAINT_UNIQUE)
                 rc = insert_renumbered(db, context, event);
         return rc == SQLITE_OK ? outbox_put(db, context, "event", event_id) : rc;
@@ -202,14 +198,16 @@ static int store_alive(sqlite3 *db, const RowContext *context, const json_t *pac
 typedef struct Operation {
         const char *name;
         const char *key, *second_key; /* members without which it is no row */
+        const char *was_there;        /* the query that finds the row by its key; NULL: does not matter */
         int (*store)(sqlite3 *db, const RowContext *context, const json_t *object);
 } Operation;
 
 static const Operation operations[_SPOOL_KIND_MAX] = {
-        [SPOOL_PROCESS] = { "process", "run_id", NULL, store_process },
-        [SPOOL_RUN] = { "run", "run_id", NULL, store_run },
-        [SPOOL_EVENT] = { "event", "event_id", "run_id", store_event },
-        [SPOOL_ALIVE] = { "alive", NULL, NULL, store_alive },
+        [SPOOL_PROCESS] = { "process", "run_id", NULL, NULL, store_process },
+        [SPOOL_RUN] = { "run", "run_id", NULL, "SELECT 1 FROM watchdog_runs WHERE run_id=?", store_run },
+        [SPOOL_EVENT] = { "event", "event_id", "run_id", "SELECT 1 FROM watchdog_events WHERE event_id=?",
+                store_event },
+        [SPOOL_ALIVE] = { "alive", NULL, NULL, NULL, store_alive },
 };
 
 SpoolKind spool_kind_from_string(const char *text) {
@@ -228,6 +226,25 @@ static bool row_is_keyed(const SpoolRow *row) {
                 (!operation->second_key || text_member(row->object, operation->second_key));
 }
 
+/* SQLITE_OK, and whether the row has been stored before. */
+static int find_row(sqlite3 *db, SpoolRow *row) {
+        const Operation *operation = &operations[row->kind];
+        int rc = SQLITE_DONE;
+
+        if (operation->was_there)
+                rc = look_up(db, operation->was_there, text_member(row->object, operation->key), NULL);
+        row->was_there = rc == SQLITE_ROW;
+        return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int store_row(sqlite3 *db, const RowContext *context, SpoolRow *row) {
+        int rc = find_row(db, row);
+
+        if (rc != SQLITE_OK || (row->kind == SPOOL_EVENT && row->was_there))
+                return rc;
+        return operations[row->kind].store(db, context, row->object);
+}
+
 int rows_store(sqlite3 *db, const RowContext *context, SpoolRow *rows, size_t n_rows) {
         for (size_t i = 0; i < n_rows; i++) {
                 int rc;
@@ -235,7 +252,7 @@ int rows_store(sqlite3 *db, const RowContext *context, SpoolRow *rows, size_t n_
                 rows[i].result = SPOOL_E_REFUSED;
                 if (!row_is_keyed(&rows[i]))
                         continue;
-                rc = operations[rows[i].kind].store(db, context, rows[i].object);
+                rc = store_row(db, context, &rows[i]);
                 /* Only the statement was undone; a row that the tables can't take must not hold up those behind it. */
                 if ((rc & 0xff) == SQLITE_CONSTRAINT || rc == SQLITE_TOOBIG)
                         continue;

@@ -294,6 +294,10 @@ void spool_read_failed(Spool *spool, int rc) {
         }
 }
 
+const char *spool_host(const Spool *spool) {
+        return spool->host;
+}
+
 StorageState spool_state(const Spool *spool) {
         return spool->trouble.state;
 }

@@ -59,7 +59,8 @@ SpoolKind spool_kind_from_string(const char *text);
 typedef struct SpoolRow {
         const json_t *object; /* a run, an event, or the packet of `alive` */
         SpoolKind kind;
-        int result; /* 0 or SPOOL_E_REFUSED, set by spool_store() */
+        int result;     /* 0 or SPOOL_E_REFUSED, set by spool_store() */
+        bool was_there; /* it had been stored before: of a run and an event, set by spool_store() */
 } SpoolRow;
 
 /*
@@ -74,6 +75,8 @@ int spool_retain(Spool *spool, uint64_t realtime_usec, bool *ret_more);
 /* Whether the file is above its size, so that spool_retain() should not wait for its hour. */
 bool spool_is_oversize(const Spool *spool);
 
+/* The name that rows of this host carry. */
+const char *spool_host(const Spool *spool);
 StorageState spool_state(const Spool *spool);
 const char *spool_detail(const Spool *spool); /* "" if there is nothing to say */
 const char *spool_hint(const Spool *spool);   /* may be NULL */

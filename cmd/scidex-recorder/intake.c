@@ -21,6 +21,7 @@
 #define BATCH_ROWS        128  /* of one transaction: bounds what one event waits for */
 #define EAGER_ROWS        16   /* half of what the supervisor has on the wire: it waits for us */
 #define PENDING_MAX       1024 /* rows kept here while the disk fails; the rest stays with the supervisor */
+#define LIVE_OUTGOING_MAX 64   /* then what the mirror asks for is left out */
 #define PACKETS_PER_WAKE  64
 #define RETRY_MIN_USEC    (1 * USEC_PER_SEC)
 #define RETRY_MAX_USEC    (30 * USEC_PER_SEC)
@@ -44,6 +45,7 @@ struct Intake {
         sd_event *event; /* owned */
         Spool *spool;
         Shipping *shipping;                          /* borrowed; may be NULL */
+        Live *live;                                  /* borrowed; may be NULL */
         int fd;                                      /* owned */
         sd_event_source *io;                         /* owned */
         sd_event_source *flush, *behind, *retry;     /* owned */
@@ -208,16 +210,18 @@ static Pending *take_first(Intake *intake) {
         return row;
 }
 
-static void acknowledge(Intake *intake, int result) {
+static void acknowledge(Intake *intake, const SpoolRow *stored) {
         Pending *row = take_first(intake);
         const char *op = json_string_value(json_object_get(row->packet, "op"));
 
-        if (result == 0)
+        if (stored->result == 0)
                 answer(intake, op, row->n, message_reply(op));
         else
                 answer(intake, op, row->n,
                         message_error(op, "bad-request", "this is no row of the record", NULL,
                                 "A run needs its run_id, an event also its event_id; sending it again is no use."));
+        if (stored->result == 0 && !stored->was_there && intake->live)
+                live_stored(intake->live, op, row->object);
         pending_free(row);
 }
 
@@ -235,7 +239,7 @@ static int store_batch(Intake *intake) {
         }
         r = spool_store(intake->spool, rows, n);
         for (size_t i = 0; r == 0 && i < n; i++)
-                acknowledge(intake, rows[i].result);
+                acknowledge(intake, &rows[i]);
         return r;
 }
 
@@ -306,12 +310,35 @@ static const json_t *row_object(const json_t *packet, SpoolKind kind) {
         return members[kind] ? json_object_get(packet, members[kind]) : packet;
 }
 
+/* What is only for the mirror, which need not be there: neither stored nor acknowledged. */
+static bool is_tiding(const char *op) {
+        static const char *const tidings[] = { "look", "samples", "state", "supervisor" };
+
+        for (size_t i = 0; i < ELEMENTSOF(tidings); i++)
+                if (strcmp(op, tidings[i]) == 0)
+                        return true;
+        return false;
+}
+
+/* Returns false where that is all that is to be done with the packet. */
+static bool take_live(Intake *intake, const Message *message) {
+        const char *op = json_string_value(json_object_get(message->body, "op"));
+
+        if (!op)
+                op = json_string_value(json_object_get(message->body, "re"));
+        if (op && intake->live && live_take(intake->live, op, message->body) < 0)
+                give_up(intake);
+        return !op || !is_tiding(op);
+}
+
 static void take_packet(Intake *intake, Message *message) {
         const char *op = json_string_value(json_object_get(message->body, "op"));
         json_t *n = json_object_get(message->body, "n");
         SpoolKind kind = op ? spool_kind_from_string(op) : _SPOOL_KIND_INVALID;
         Pending *row;
 
+        if (!take_live(intake, message))
+                return;
         if (kind < 0 || !json_is_object(row_object(message->body, kind))) {
                 answer(intake, op, n,
                         message_error(op ? op : "?", kind < 0 ? "unsupported" : "bad-request",
@@ -337,6 +364,8 @@ static void take_packet(Intake *intake, Message *message) {
 static void hang_up(Intake *intake) {
         intake->io = sd_event_source_disable_unref(intake->io);
         intake->fd = close_fd(intake->fd);
+        if (intake->live)
+                live_hung_up(intake->live);
         while (intake->n_pending > 0 && store_batch(intake) == 0)
                 ;
         if (intake->n_pending > 0)
@@ -372,6 +401,23 @@ void intake_settle(Intake *intake) {
         (void)on_link(intake->io, intake->fd, EPOLLIN, intake);
         if (intake->n_pending > 0 && !intake->failing)
                 store(intake);
+}
+
+/* What is asked for the mirror may be lost: it is never worth a queue that is full. */
+static void send_for_live(json_t *packet, void *userdata) {
+        Intake *intake = userdata;
+
+        if (intake->n_outgoing < LIVE_OUTGOING_MAX)
+                say(intake, packet);
+        else
+                json_decref(packet);
+}
+
+void intake_set_live(Intake *intake, Live *live) {
+        if (!intake)
+                return;
+        intake->live = live;
+        live_set_link(live, intake->fd >= 0 ? send_for_live : NULL, intake);
 }
 
 static int add_source_time(Intake *intake, uint64_t accuracy, sd_event_time_handler_t handler, sd_event_source **ret) {

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "cmd/scidex-recorder/shipping.h"
 #include "db/spool.h"
+#include "status/live.h"
 #include <systemd/sd-event.h>
 
 typedef struct Intake Intake;
@@ -18,5 +19,7 @@ int intake_new(sd_event *event, int fd, Spool *spool, Shipping *shipping, Intake
 /* Takes in and stores what the supervisor has sent so far, so that an answer is no older than the question. NULL-safe.
  */
 void intake_settle(Intake *intake);
+/* From now on the mirror (borrowed) hears of each packet as it comes, and of rows as they are committed. NULL-safe. */
+void intake_set_live(Intake *intake, Live *live);
 void intake_free(Intake *intake);
 DEFINE_CLEANUP(Intake *, intake_free);

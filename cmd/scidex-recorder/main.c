@@ -79,10 +79,40 @@ static int begin_shipping(sd_event *event, const Options *options, const Host *h
         return options->read ? 0 : shipping_new(event, spool, &shipping, ret);
 }
 
+/* Nothing of it keeps the record from being kept. */
+static void begin_showing(
+        sd_event *event, const Options *options, const Answers *answers, Live **ret_live, Face **ret_face) {
+        FaceOptions face = { .fds = options->http_fds,
+                .n_fds = options->n_http_fds,
+                .hosts = options->hosts,
+                .n_hosts = options->n_hosts,
+                .hides_analysis_ids = options->hides_analysis_ids,
+                .policy = &options->policy,
+                .spool = answers->spool,
+                .shipping = answers->shipping,
+                .intake = answers->intake };
+        int r;
+
+        if (options->n_http_fds == 0 || !face_is_possible())
+                return;
+        r = live_new(ret_live);
+        if (r == 0)
+                r = live_load(*ret_live, answers->spool);
+        if (r == 0) {
+                face.live = *ret_live;
+                intake_set_live(answers->intake, *ret_live);
+                r = face_new(event, &face, ret_face);
+        }
+        if (r < 0)
+                log_line(LOG_LEVEL_ERROR, "no status over HTTP: %s; the record is kept", strerror(-r));
+}
+
 static int serve(sd_event *event, const Options *options, Spool *spool, Shipping *shipping) {
         Answers answers = { .spool = spool, .shipping = shipping, .until_closed = options->read ? event : NULL };
         _cleanup_(server_freep) Server *server = NULL;
+        _cleanup_(live_freep) Live *live = NULL;
         _cleanup_(intake_freep) Intake *intake = NULL;
+        _cleanup_(face_freep) Face *face = NULL;
         int r;
 
         r = server_new(event, options->listen_fd, &answers_handlers, &answers, &server);
@@ -93,6 +123,7 @@ static int serve(sd_event *event, const Options *options, Spool *spool, Shipping
         if (r < 0)
                 return r;
         server_set_policy(server, &options->policy);
+        begin_showing(event, options, &answers, &live, &face);
         return sd_event_loop(event);
 }
 

@@ -30,6 +30,21 @@ static void an_event_whose_number_is_taken_gets_the_next(void **state) {
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events"), 2);
 }
 
+static void what_was_there_before_is_told_apart(void **state) {
+        _cleanup_(scratch_deinit) Scratch scratch;
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        _cleanup_(json_decrefp) json_t *run = make_run("r1", "a", 0, AT), *event = make_event("e1", "r1", 1, AT);
+        SpoolRow rows[] = { { .kind = SPOOL_EVENT, .object = event }, { .kind = SPOOL_RUN, .object = run } };
+
+        scratch_init(&scratch);
+        spool = scratch_open(&scratch);
+        assert_int_equal(spool_store(spool, rows, 2), 0);
+        assert_false(rows[0].was_there || rows[1].was_there);
+        assert_int_equal(spool_store(spool, rows, 2), 0);
+        assert_true(rows[0].was_there && rows[1].was_there);
+        assert_int_equal(rows[0].result, 0);
+}
+
 static void a_run_stored_twice_is_replaced(void **state) {
         _cleanup_(scratch_deinit) Scratch scratch;
         _cleanup_(spool_freep) Spool *spool = NULL;
@@ -212,6 +227,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_event_stored_twice_is_one_row),
                 cmocka_unit_test(an_event_whose_number_is_taken_gets_the_next),
+                cmocka_unit_test(what_was_there_before_is_told_apart),
                 cmocka_unit_test(a_run_stored_twice_is_replaced),
                 cmocka_unit_test(a_run_takes_its_process_row_away),
                 cmocka_unit_test(rows_of_one_batch_are_done_in_their_order),
