@@ -4,15 +4,16 @@
  */
 #pragma once
 
+#include "base/pace.h"
 #include "db/attempt.h"
 #include "db/batch.h"
-#include "db/pace.h"
 #include "db/ship.h"
 
 #define SHIP_PRIORITY         (SD_EVENT_PRIORITY_NORMAL + 10) /* storing comes first */
 #define SHIP_FLIGHTS_MAX      4                               /* batches sent and not yet answered */
 #define SHIP_MONTHS_MAX       32                              /* whose partitions are known to be there */
 #define SHIP_BACKOFF_MIN_USEC (1 * USEC_PER_SEC)
+#define SHIP_QUOTA_PERCENT    30 /* of a CPU quota; the rest is the supervisor's and the storing's */
 #define SHIP_HEARTBEAT_USEC   (30 * USEC_PER_SEC)
 
 typedef enum Phase {

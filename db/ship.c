@@ -176,7 +176,7 @@ int ship_new(sd_event *event, Spool *spool, const ShipOptions *options, ShipChan
         if (!ship->conninfo || !ship->directory || !ship->host || !ship->boot_id || !ship->supervisor ||
                 !ship->server || (options->password && !ship->password))
                 return -ENOMEM;
-        pace_init(&ship->pace);
+        pace_init(&ship->pace, SHIP_QUOTA_PERCENT, 0);
         r = filler_new(&ship->filler);
         if (r == 0)
                 r = add_sources(ship);

@@ -3,7 +3,6 @@
 
 #include "db/batch.h"
 #include "db/migrations.h"
-#include "db/pace.h"
 #include "db/ship-rows.h"
 #include <endian.h>
 #include <string.h>
@@ -298,30 +297,6 @@ static void a_row_that_no_server_takes_ends_a_batch_and_is_named(void **state) {
         world_deinit(&world);
 }
 
-static void a_quota_is_read_and_shared(void **state) {
-        Pace pace = { .share = 0.1 };
-
-        assert_true(pace_parse_quota("10000 100000\n") > 0.09 && pace_parse_quota("10000 100000\n") < 0.11);
-        assert_true(pace_parse_quota("max 100000\n") == 0);
-        assert_true(pace_parse_quota("") == 0);
-        assert_true(pace_parse_quota("7") == 0);
-        assert_int_equal(pace_wait(&pace, 5), 0);
-        pace_begin(&pace);
-        pace.begun_usec -= 1000; /* as if 1 ms had been worked */
-        pace_end(&pace, 100);
-        assert_true(pace_wait(&pace, 100) >= 100 + 10000);
-        assert_int_equal(pace_wait(&pace, pace.free_usec), 0);
-}
-
-static void without_a_quota_nothing_waits(void **state) {
-        Pace pace = { .share = 0 };
-
-        pace_begin(&pace);
-        pace.begun_usec -= 1000000;
-        pace_end(&pace, 100);
-        assert_int_equal(pace_wait(&pace, 100), 0);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(values_are_what_the_server_reads),
@@ -335,8 +310,6 @@ int main(void) {
                 cmocka_unit_test(a_batch_ends_at_its_number_of_rows_and_at_a_fifth_month),
                 cmocka_unit_test(a_batch_ends_at_its_size),
                 cmocka_unit_test(a_row_that_no_server_takes_ends_a_batch_and_is_named),
-                cmocka_unit_test(a_quota_is_read_and_shared),
-                cmocka_unit_test(without_a_quota_nothing_waits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,12 @@
 /*
  * The quota that the recorder shares with its supervisor.
  *
- * Called by the shipping around each batch.  A unit with CPUQuota=10% gives its processes 10 ms in each 100 ms, and who
- * takes them first leaves the others standing for the rest (measured: up to 100 ms): a backlog shipped at full speed
- * would delay the kills.  So work is paid for by waiting until it amounts to a share of the quota.
+ * Called around each batch that is shipped, each pass over the figures, each answer over HTTP.  A unit with
+ * CPUQuota=10% gives its processes 10 ms in each 100 ms, and who takes them first leaves the others standing for the
+ * rest (measured: up to 100 ms): a backlog shipped at full speed would delay the kills.  So work is paid for by waiting
+ * until it amounts to a share of the quota.
  */
-#include "db/pace.h"
+#include "base/pace.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -73,14 +74,24 @@ static double smallest_quota(const char *mount, char *group) {
         }
 }
 
-void pace_init(Pace *pace) {
-        *pace = (Pace){ .share = 0 };
-        for (size_t i = 0; pace->share == 0 && i < ELEMENTSOF(mounts); i++) {
+static double own_quota(void) {
+        double quota = 0;
+
+        for (size_t i = 0; quota <= 0 && i < ELEMENTSOF(mounts); i++) {
                 _cleanup_(freep) char *group = own_group();
 
                 if (group)
-                        pace->share = smallest_quota(mounts[i], group) * PACE_SHARE_PERCENT / 100;
+                        quota = smallest_quota(mounts[i], group);
         }
+        return quota;
+}
+
+void pace_init_with(Pace *pace, double quota, unsigned of_quota, unsigned of_cpu) {
+        *pace = (Pace){ .has_quota = quota > 0, .share = quota > 0 ? quota * of_quota / 100 : of_cpu / 100.0 };
+}
+
+void pace_init(Pace *pace, unsigned of_quota, unsigned of_cpu) {
+        pace_init_with(pace, own_quota(), of_quota, of_cpu);
 }
 
 void pace_begin(Pace *pace) {
