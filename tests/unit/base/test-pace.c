@@ -9,6 +9,14 @@
 
 #include "base/pace.h"
 
+/* Begins, and makes it as if 1 ms had been worked since. */
+static void work(Pace *pace) {
+        do
+                pace_begin(pace);
+        while (pace->begun_usec < 1000);
+        pace->begun_usec -= 1000;
+}
+
 static void a_quota_is_read_and_shared(void **state) {
         Pace pace = { .share = 0.1 };
 
@@ -17,8 +25,7 @@ static void a_quota_is_read_and_shared(void **state) {
         assert_true(pace_parse_quota("") == 0);
         assert_true(pace_parse_quota("7") == 0);
         assert_int_equal(pace_wait(&pace, 5), 0);
-        pace_begin(&pace);
-        pace.begun_usec -= 1000; /* as if 1 ms had been worked */
+        work(&pace);
         pace_end(&pace, 100);
         assert_true(pace_wait(&pace, 100) >= 100 + 10000);
         assert_int_equal(pace_wait(&pace, pace.free_usec), 0);
@@ -27,8 +34,7 @@ static void a_quota_is_read_and_shared(void **state) {
 static void without_a_quota_nothing_waits(void **state) {
         Pace pace = { .share = 0 };
 
-        pace_begin(&pace);
-        pace.begun_usec -= 1000000;
+        work(&pace);
         pace_end(&pace, 100);
         assert_int_equal(pace_wait(&pace, 100), 0);
 }
@@ -43,8 +49,7 @@ static void where_there_is_no_quota_it_is_a_share_of_the_processor(void **state)
         assert_false(pace.has_quota);
         assert_true(pace.share > 0.249 && pace.share < 0.251);
         pace_init_with(&pace, 0, 30, 0);
-        pace_begin(&pace);
-        pace.begun_usec -= 1000000;
+        work(&pace);
         pace_end(&pace, 100);
         assert_int_equal(pace_wait(&pace, 100), 0);
 }
