@@ -10,7 +10,6 @@
 #pragma once
 
 #include "base/json.h"
-#include <stdio.h>
 
 /* "/": status as of /api/quests/status, runs as of /api/runs (the first 100). */
 char *page_dashboard(const json_t *status, const json_t *runs);
@@ -18,6 +17,3 @@ char *page_dashboard(const json_t *status, const json_t *runs);
 char *page_run(const json_t *answer);
 /* In place of a page: problem as of RFC 9457 (status, title, detail, hint). */
 char *page_problem(const json_t *problem);
-
-/* Escaped text, also within quotes of an attribute. NULL writes nothing. 0 or -ENOMEM. */
-int html_text(FILE *out, const char *text);
