@@ -140,12 +140,13 @@ void launch_decide_alone(Launch *l) {
         l->recorded = write_handover(l, &usage, event_id.text[0] ? event_id.text : NULL) == 0;
 }
 
-static double number_of(const json_t *o, const char *key) {
-        return json_number_value(json_object_get(o, key));
+/* Seconds that fit an integer of microseconds: what a supervisor says is not believed blindly. */
+static double seconds_of(const json_t *o, const char *key) {
+        return MAX_OF(0.0, MIN_OF(json_number_value(json_object_get(o, key)), 1e12));
 }
 
 static char *duration_text(char buffer[static FORMAT_MAX], const json_t *o, const char *key) {
-        return format_duration(buffer, (uint64_t)(number_of(o, key) * (double)USEC_PER_SEC));
+        return format_duration(buffer, (uint64_t)(seconds_of(o, key) * (double)USEC_PER_SEC));
 }
 
 /* "memory limit 2.0 GiB reached", "wall-clock limit 30min reached", … */
