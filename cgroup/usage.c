@@ -214,6 +214,15 @@ int usage_read_sample(int group_fd, Usage *inout) {
         return reader.r;
 }
 
+int usage_read_figures(int group_fd, Usage *inout) {
+        Reader reader = { .group_fd = group_fd };
+
+        read_memory(&reader, inout);
+        reader_u64(&reader, "pids.current", &inout->pids);
+        READ_KEYS(&reader, "cpu.stat", cpu_stat_keys, inout);
+        return reader.r;
+}
+
 int usage_read_pressure(int group_fd, Usage *inout) {
         Reader reader = { .group_fd = group_fd };
         uint64_t some = USAGE_UNKNOWN, full = USAGE_UNKNOWN;

@@ -33,6 +33,10 @@ int usage_read_oom(int group_fd, Usage *inout);
 /* Only memory.current, cpu.stat usage_usec for the timeline; two reads. 0, GROUP_E_GONE. */
 int usage_read_sample(int group_fd, Usage *inout);
 
+/* What people look at while it runs: memory and its split, swap, peak, pressure, pids, CPU; six to seven files. 0,
+ * GROUP_E_GONE, -errno. Other fields stay as they are. */
+int usage_read_figures(int group_fd, Usage *inout);
+
 /* Only the totals of memory.pressure. 0, GROUP_E_GONE, -EOPNOTSUPP without PSI. */
 int usage_read_pressure(int group_fd, Usage *inout);
 

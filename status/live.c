@@ -259,6 +259,14 @@ LiveRun *live_at(Live *live, size_t i) {
         return live->runs[i];
 }
 
+LiveRun *live_next(Live *live, const char *run_id) {
+        bool there = false;
+        size_t place = run_id && *run_id ? place_of(live, run_id, &there) : 0;
+
+        place += there;
+        return place < live->n ? live->runs[place] : NULL;
+}
+
 void live_each(Live *live, LiveEachFunc func, void *userdata) {
         for (size_t i = 0; i < live->n; i++)
                 func(live->runs[i], userdata);

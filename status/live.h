@@ -58,6 +58,7 @@ typedef struct LiveRun {
         bool is_sampled;    /* enforcement */
         bool is_registered; /* it ran before it came under supervision */
         bool is_nested;     /* its figures are in an outer run's, too */
+        bool is_shown;      /* the sampler's: among the first when its last pass began */
         LiveFigures now;
         float spark[LIVE_SPARK_MAX]; /* memory as share of the limit, oldest first; none without a limit */
         size_t n_spark;
@@ -113,8 +114,10 @@ size_t live_top(Live *live, LiveRun **list, size_t most);
 /* In the order of their ids, which is that of their launch. */
 typedef void (*LiveEachFunc)(LiveRun *run, void *userdata);
 void live_each(Live *live, LiveEachFunc func, void *userdata);
-/* The i-th in that order, i < live_count(): for a walk in pieces, between which runs may come and go. */
+/* The i-th in that order, i < live_count(). */
 LiveRun *live_at(Live *live, size_t i);
+/* The first behind this id ("" or NULL: the first of all) in that order; NULL: there is none. */
+LiveRun *live_next(Live *live, const char *run_id);
 void live_totals(Live *live, LiveTotals *ret);
 /* Grows with every change. */
 uint64_t live_generation(const Live *live);

@@ -14,6 +14,7 @@
 #include "cmd/scidex-recorder/intake.h"
 #include "cmd/scidex-recorder/options.h"
 #include "cmd/scidex-recorder/shipping.h"
+#include "status/sampler.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -79,9 +80,23 @@ static int begin_shipping(sd_event *event, const Options *options, const Host *h
         return options->read ? 0 : shipping_new(event, spool, &shipping, ret);
 }
 
-/* Nothing of it keeps the record from being kept. */
-static void begin_showing(
-        sd_event *event, const Options *options, const Answers *answers, Live **ret_live, Face **ret_face) {
+/* What is shown, in the order in which it is freed, from the last. */
+typedef struct Showing {
+        Live *live;       /* owned */
+        Sampler *sampler; /* owned */
+        Face *face;       /* owned */
+} Showing;
+
+static void showing_deinit(Showing *showing) {
+        if (showing->face)
+                face_free(showing->face);
+        if (showing->sampler)
+                sampler_free(showing->sampler);
+        if (showing->live)
+                live_free(showing->live);
+}
+
+static int begin_showing(sd_event *event, const Options *options, const Answers *answers, Showing *ret) {
         FaceOptions face = { .fds = options->http_fds,
                 .n_fds = options->n_http_fds,
                 .hosts = options->hosts,
@@ -94,25 +109,24 @@ static void begin_showing(
         int r;
 
         if (options->n_http_fds == 0 || !face_is_possible())
-                return;
-        r = live_new(ret_live);
+                return 0;
+        r = live_new(&ret->live);
         if (r == 0)
-                r = live_load(*ret_live, answers->spool);
-        if (r == 0) {
-                face.live = *ret_live;
-                intake_set_live(answers->intake, *ret_live);
-                r = face_new(event, &face, ret_face);
-        }
+                r = live_load(ret->live, answers->spool);
+        if (r == 0)
+                r = sampler_new(event, ret->live, &ret->sampler);
         if (r < 0)
-                log_line(LOG_LEVEL_ERROR, "no status over HTTP: %s; the record is kept", strerror(-r));
+                return r;
+        face.live = ret->live;
+        intake_set_live(answers->intake, ret->live);
+        return face_new(event, &face, &ret->face);
 }
 
 static int serve(sd_event *event, const Options *options, Spool *spool, Shipping *shipping) {
         Answers answers = { .spool = spool, .shipping = shipping, .until_closed = options->read ? event : NULL };
         _cleanup_(server_freep) Server *server = NULL;
-        _cleanup_(live_freep) Live *live = NULL;
         _cleanup_(intake_freep) Intake *intake = NULL;
-        _cleanup_(face_freep) Face *face = NULL;
+        _cleanup_(showing_deinit) Showing showing = { 0 };
         int r;
 
         r = server_new(event, options->listen_fd, &answers_handlers, &answers, &server);
@@ -123,7 +137,9 @@ static int serve(sd_event *event, const Options *options, Spool *spool, Shipping
         if (r < 0)
                 return r;
         server_set_policy(server, &options->policy);
-        begin_showing(event, options, &answers, &live, &face);
+        r = begin_showing(event, options, &answers, &showing);
+        if (r < 0)
+                log_line(LOG_LEVEL_ERROR, "no status over HTTP: %s; the record is kept", strerror(-r));
         return sd_event_loop(event);
 }
 
