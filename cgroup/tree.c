@@ -257,7 +257,7 @@ void tree_remove_if_empty(Tree *tree) {
 }
 
 /* systemd's own sub-cgroups of a delegated unit begin with a dot (".control"). */
-static bool is_leaf(const char *name) {
+bool tree_is_leaf(const char *name) {
         return name[0] == '.' || strcmp(name, TREE_LEAF) == 0 || strcmp(name, TREE_KEEPER_LEAF) == 0;
 }
 
@@ -267,7 +267,7 @@ int tree_each_group(int parent_fd, TreeGroupFunc func, void *userdata) {
         int r = walk_read_names(parent_fd, &names, &count);
 
         for (size_t i = 0; r == 0 && i < count; i++)
-                if (!is_leaf(names[i]))
+                if (!tree_is_leaf(names[i]))
                         r = func(parent_fd, names[i], userdata);
         walk_names_free(names, count);
         return r;

@@ -65,6 +65,9 @@ void tree_remove_if_empty(Tree *tree);
  */
 int tree_attach(Tree *tree, const char *name, pid_t pid);
 
+/* Whether a name directly below the tree is no group's: a leaf of ours, the keeper's, systemd's own. */
+bool tree_is_leaf(const char *name);
+
 typedef int (*TreeGroupFunc)(int parent_fd, const char *name, void *userdata);
 /*
  * Calls func for each group directory directly below the directory parent_fd (leaves, TREE_LEAF and those of systemd

@@ -106,6 +106,7 @@ int verb_events(const Options *options, const Terminal *terminal);
 int verb_history(const Options *options, const Terminal *terminal);
 int verb_suggest(const Options *options, const Terminal *terminal);
 int verb_report(const Options *options, const Terminal *terminal);
+int verb_tree(const Options *options, const Terminal *terminal);
 int verb_top(const Options *options, const Terminal *terminal);
 int verb_db(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);

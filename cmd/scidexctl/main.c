@@ -10,6 +10,8 @@
 
 const Verb verbs[] = {
         { "list", "", "Runs that are alive now", 0, 0, OPTION_ALL | OPTION_HOSTS, verb_list },
+        { "tree", "", "The groups as the kernel has them: processes, memory and limits, what is foreign", 0, 0, 0,
+                verb_tree },
         { "top", "", "What runs, again and again: hosts, runs that use most of their limits, the last kills", 0, 0,
                 OPTION_HOSTS, verb_top },
         { "show", "RUN", "All that is known of one run", 1, 1, 0, verb_show },

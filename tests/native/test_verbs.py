@@ -1,4 +1,4 @@
-"""The verbs of scidexctl that make something of what the supervisor and the record say: suggest, report."""
+"""The verbs of scidexctl that make something of what the supervisor, the record and the kernel say: suggest, report, tree."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import ScidexTest  # noqa: E402
+from scidextest import ScidexTest, group_processes, needs, read_text  # noqa: E402
 
 
 class Verbs(ScidexTest):
@@ -67,3 +67,34 @@ class Verbs(ScidexTest):
         self.assertIn("SDA-8", self.ctl("report", "--analysis", "SDA-8").stdout)
         self.assertEqual(self.json("report", "--since", "2036-01-01T00:00:00Z")["report"], [])
         self.assertIn("did you mean 'user'", self.ctl("report", "--by", "users", status=2).stderr)
+
+    @needs("groups")
+    def test_the_tree_is_what_the_kernel_has(self):
+        inner = f"{self.here().program('scidex-run')} --quiet --analysis-id inner -- sh -c 'echo ready; exec sleep 1000'"
+        outer = self.start_scidex("--analysis-id", "outer", "--", "sh", "-c", inner)
+        outer.read_line()
+        stray = os.path.join(self.world.tree, "stray")
+        os.mkdir(stray)
+        try:
+            answer = self.json("tree")["tree"]
+            self.assertEqual(answer["path"], self.world.tree)
+            groups = answer["groups"]
+            self.assertEqual((groups[0]["kind"], groups[0]["depth"]), ("tree", 0))
+            named = {group["analysis_id"]: group for group in groups if group["kind"] == "run"}
+            self.assertEqual({name: group["depth"] for name, group in named.items()}, {"outer": 1, "inner": 2})
+            self.assertEqual([group["name"] for group in groups if group["kind"] == "foreign"], ["stray"])
+            told = [process["pid"] for group in groups for process in group["processes"]]
+            self.assertEqual(sorted(told), sorted(group_processes(self.world.tree)))
+            for process in (process for group in groups for process in group["processes"]):
+                self.assertEqual(process["comm"], read_text(f"/proc/{process['pid']}/comm").strip())
+            text = self.ctl("tree").stdout
+            self.assertIn("FOREIGN", text)
+            self.assertIn("1 group in the tree is not of scidex's making", text)
+            self.assertIn(f"{named['inner']['processes'][0]['pid']} sleep", text)
+        finally:
+            os.rmdir(stray)
+        self.ctl("kill", "outer")
+        outer.wait()
+
+    def test_without_a_supervisor_there_is_no_tree(self):
+        self.assertEqual(self.json("tree", status=3)["error"]["code"], "no-supervisor")
