@@ -101,7 +101,7 @@ static void heading(Html *h, const json_t *run) {
         const char *verdict = field_text(run, "verdict"), *state = field_text(run, "state"),
                    *reason = field_text(run, "reason");
 
-        html_raw(h, "<p class=\"path\"><a href=\"/\">Live runs</a></p>\n<h1 class=\"name\">");
+        html_raw(h, "<p class=\"path\"><a href=\"/\">\u2190 Live runs</a></p>\n<h1 class=\"name\">");
         html_name(h, run, false);
         html_raw(h, "</h1>\n<p class=\"under\"><span class=\"state\" id=\"state\" data-state=\"");
         html_text(h, verdict ? verdict : state);

@@ -91,7 +91,7 @@ static void figure_supervisor(Html *h, const json_t *supervisor) {
         html_printf(h, "%ju restart%s", (uintmax_t)restarts, restarts == 1 ? "" : "s");
         if (enforcement) {
                 html_raw(h, ", limits ");
-                html_text(h, enforcement);
+                html_text(h, strcmp(enforcement, "kernel") == 0 ? "by the kernel" : enforcement);
         }
         html_raw(h, "</span></dd></div>\n");
 }
@@ -293,8 +293,8 @@ char *page_dashboard(const json_t *status, const json_t *runs) {
         html_raw(&h, "<div class=\"columns\">\n");
         runs_section(&h, runs, count_of(watchdog, "monitored_count"));
         html_raw(&h, "<div class=\"side\">\n");
-        events_section(&h, json_object_get(watchdog, "recent_events"));
         kills_section(&h, json_object_get(watchdog, "kills_by_reason"));
+        events_section(&h, json_object_get(watchdog, "recent_events"));
         html_raw(&h, "</div>\n</div>\n");
         html_foot(&h);
         return html_end(&h);

@@ -1,7 +1,8 @@
 // The timeline of a run, drawn with uPlot: memory with the limit, CPUs, and the moments at which something was done.
+import { element } from "./element.mjs";
 import { formatAge, formatBytes, isNumber } from "./text.mjs";
 
-const MEMORY_HEIGHT = 230;
+const MEMORY_HEIGHT = 220;
 const CPU_HEIGHT = 120;
 const LIMIT_SHOWN = 0.1; // a limit ten times the peak would flatten the line
 
@@ -36,6 +37,8 @@ function dashed(u, draw) {
   const { ctx } = u;
   ctx.save();
   ctx.lineWidth = devicePixelRatio;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "alphabetic";
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
   draw(ctx);
   ctx.restore();
@@ -84,11 +87,12 @@ function axes(format) {
   const shared = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { stroke: () => colour("--line"), width: 1, size: 4 }, font: "11px system-ui, sans-serif" };
   return [
     { ...shared, values: (u, ticks) => ticks.map(formatAge), space: 70, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400] },
-    { ...shared, values: (u, ticks) => ticks.map(format), size: 68, space: 34 },
+    { ...shared, values: (u, ticks) => ticks.map(format), size: 68, space: 30 },
   ];
 }
 
 // Where lines of bytes lie: powers of two, so that they read 512 MiB and not 477 MiB.
+const CPU_STEPS = [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256];
 const BYTE_STEPS = Array.from({ length: 50 }, (_, i) => 2 ** (i + 10));
 
 function options(width, height, end, series, y, format, hooks, incrs) {
@@ -100,57 +104,58 @@ function options(width, height, end, series, y, format, hooks, incrs) {
     legend: { show: false },
     cursor: { show: false },
     scales: { x: { time: false, range: [0, end] }, y: { range: y } },
-    axes: [x, incrs ? { ...value, incrs } : value],
+    axes: [x, { ...value, incrs }],
     series: [{}, { points: { show: false }, width: 1.5, ...series }],
     hooks,
   };
 }
 
-/** Draws into holder; called again it draws anew. draw({run, events, timeline}); width follows the holder's. */
+function summary({ run }, peak, end, marks) {
+  const limit = isNumber(run.memory_limit_bytes) ? ` of ${formatBytes(run.memory_limit_bytes)}` : "";
+  const done = marks.map((mark) => `; ${mark.name} after ${formatAge(mark.at)}`).join("");
+  return `Memory over ${formatAge(end)}: at most ${formatBytes(peak)}${limit}${done}. The table below has the samples.`;
+}
+
+/** Draws into holder: the function that is returned takes an answer of /api/runs/ID. Its width follows the holder's. */
 export function timelineChart(holder) {
   let plots = [];
   let shown = null;
 
+  function plot(title, ...rest) {
+    const part = element("div", { class: "plot" }, element("p", {}, title));
+    holder.append(part);
+    const [height, end, series, y, format, hooks, incrs, data] = rest;
+    return new uPlot(options(Math.max(200, holder.clientWidth), height, end, series, y, format, hooks, incrs), data, part);
+  }
+
   function draw(answer) {
     shown = answer;
     const { run, events, timeline } = answer;
+    const times = timeline.t_sec;
     const marks = marksOf(run, events);
-    const memory = timeline.memory_bytes;
-    const peak = Math.max(1, ...memory.filter(isNumber));
+    const peak = Math.max(1, ...timeline.memory_bytes.filter(isNumber));
     const limit = isNumber(run.memory_limit_bytes) && peak > run.memory_limit_bytes * LIMIT_SHOWN ? run.memory_limit_bytes : null;
-    const end = Math.max(1, ...timeline.t_sec, ...marks.map((mark) => mark.at));
-    const rates = cpuRates(timeline.t_sec, timeline.cpu_sec);
-    const width = Math.max(200, holder.clientWidth);
-    plots.forEach((plot) => plot.destroy());
+    // Room for the name of a mark at the end.
+    const end = Math.max(1, ...times, ...marks.map((mark) => mark.at * 1.05));
+    const rates = cpuRates(times, timeline.cpu_sec);
+    plots.forEach((old) => old.destroy());
+    holder.replaceChildren();
     plots = [
-      new uPlot(
-        options(
-          width, MEMORY_HEIGHT, end,
-          { stroke: () => colour("--held"), fill: () => colour("--held-soft") },
-          [0, Math.max(peak, limit ?? 0) * 1.08], formatBytes,
-          { draw: [(u) => limit !== null && drawLimit(u, limit), (u) => drawMarks(u, marks, true)] },
-          BYTE_STEPS,
-        ),
-        [timeline.t_sec, memory],
-        holder,
+      plot(
+        "Memory", MEMORY_HEIGHT, end, { stroke: () => colour("--held"), fill: () => colour("--held-soft") },
+        [0, Math.max(peak, limit ?? 0) * 1.1], formatBytes,
+        { draw: [(u) => limit !== null && drawLimit(u, limit), (u) => drawMarks(u, marks, true)] },
+        BYTE_STEPS, [times, timeline.memory_bytes],
       ),
-      new uPlot(
-        options(
-          width, CPU_HEIGHT, end,
-          { stroke: () => colour("--muted") },
-          [0, Math.max(1, ...rates.filter(isNumber)) * 1.1], (value) => `${value} CPU`,
-          { draw: [(u) => drawMarks(u, marks, false)] },
-        ),
-        [timeline.t_sec, rates],
-        holder,
+      plot(
+        "CPUs", CPU_HEIGHT, end, { stroke: () => colour("--muted") },
+        [0, Math.max(1, ...rates.filter(isNumber)) * 1.1], String,
+        { draw: [(u) => drawMarks(u, marks, false)] },
+        CPU_STEPS, [times, rates],
       ),
     ];
-    const done = marks.map((mark) => `${mark.name} after ${formatAge(mark.at)}`).join(", ");
     holder.setAttribute("role", "img");
-    holder.setAttribute(
-      "aria-label",
-      `Memory over ${formatAge(end)}: at most ${formatBytes(peak)}${isNumber(run.memory_limit_bytes) ? ` of ${formatBytes(run.memory_limit_bytes)}` : ""}${done ? `; ${done}` : ""}. The table below has the samples.`,
-    );
+    holder.setAttribute("aria-label", summary(answer, peak, Math.max(0, ...times), marks));
   }
 
   const again = () => shown && draw(shown);

@@ -27,7 +27,8 @@ function storageFigure(storage) {
 function supervisorFigure(supervisor) {
   const up = isNumber(supervisor.uptime_sec) ? `up ${formatAge(supervisor.uptime_sec)}, ` : "";
   const restarts = supervisor.restarts ?? 0;
-  const limits = supervisor.enforcement ? `, limits ${visible(supervisor.enforcement)}` : "";
+  const by = supervisor.enforcement === "kernel" ? "by the kernel" : visible(supervisor.enforcement ?? "");
+  const limits = by ? `, limits ${by}` : "";
   figure("supervisor", visible(supervisor.version ?? "unknown"), `${up}${restarts} restart${restarts === 1 ? "" : "s"}${limits}`);
 }
 

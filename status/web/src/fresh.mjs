@@ -20,7 +20,7 @@ export function watchFreshness(tick) {
     const state = stale ? "stale" : newsAt === null ? "page" : connected ? "live" : "lost";
     setAttribute(fresh, "data-state", state);
     setAttribute(document.body, "data-fresh", state);
-    if (newsAt !== null) setText(fresh, `${{ live: "Live", lost: "Reconnecting", stale: "Stale" }[state]}, ${formatAge(age / 1000)} old`);
+    if (newsAt !== null) setText(fresh, `${{ live: "Live", lost: "Reconnecting", stale: "Stale" }[state]}, updated ${formatAge(age / 1000)} ago`);
     const text = stale
       ? `No news since ${formatClock(clock)}. What is shown is old; limits are enforced all the same. Trying again.`
       : trouble;
