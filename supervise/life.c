@@ -155,6 +155,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         run->timer_fired_usec = now_usec;
         if (now_usec >= warn_usec(run)) {
                 run->warned = true;
+                run->warned_at = clock_realtime_usec();
                 if (run->pidfd >= 0)
                         (void)pidfd_signal(run->pidfd, run->request.warn_signal);
                 story_tell(STORY_WARN, LOG_LEVEL_INFO, run, "warned of its wall-clock limit");

@@ -88,7 +88,8 @@ static int record_times(json_t *o, const Run *run, uint64_t now_usec) {
 
         return set_at(o, "launched_at", run->launched_at) ||
                 set_at(o, "deadline_at", usec_add(run->launched_at, run->request.timeout_usec)) ||
-                set_at(o, "ended_at", run->ended_at) || set_sec(o, "duration_sec", usec_sub(end, run->launched_usec));
+                set_at(o, "ended_at", run->ended_at) || set_sec(o, "duration_sec", usec_sub(end, run->launched_usec)) ||
+                (run->warned_at && set_at(o, "warned_at", run->warned_at));
 }
 
 static int record_status(json_t *o, const Run *run) {

@@ -107,6 +107,7 @@ struct Run {
         Verdict outer_reason;
         char *outer_detail; /* owned */
         bool warned;
+        uint64_t warned_at; /* REALTIME, 0: never */
 
         Usage usage;                 /* the last look */
         Usage ground;                /* counters at the launch, 0 for a fresh group */

@@ -107,7 +107,8 @@ class Timeout(ScidexTest):
         self.assert_verdict(result, "completed")
         self.assertEqual(result.stdout, b"ready\n1 times\n")
         self.assertLess(result.run["duration_sec"], 1.9)
-        self.assert_recorded(result.run["run_id"], "completed", events=[])
+        run, _ = self.assert_recorded(result.run["run_id"], "completed", events=[])
+        self.assertGreater(seconds_between(run["launched_at"], run["warned_at"]), 0.4)
 
     def test_a_stopped_run_is_woken_to_hear_the_term(self):
         begin = time.monotonic()
