@@ -33,7 +33,9 @@ typedef struct Options {
         json_t *labels;                       /* owned; --label, NULL: none */
         char **arguments;                     /* owned; what follows the verb */
         size_t n_arguments;
-        const struct Verb *verb; /* NULL when none was given */
+        uint64_t watch_usec;         /* --watch, `watch`; 0: once */
+        const struct Verb *watching; /* `watch`, where it stood before the verb; else NULL */
+        const struct Verb *verb;     /* NULL when none was given */
 } Options;
 
 enum {
@@ -53,6 +55,7 @@ enum {
         OPTION_FOLLOW = 1 << 13,
         OPTION_POSTGRES = 1 << 14,
         OPTION_BY = 1 << 15,
+        OPTION_WATCH = 1 << 16, /* it only asks, so it may be asked again and again */
         OPTION_HOSTS = OPTION_ALL_HOSTS | OPTION_POSTGRES,
         OPTION_LIMITS = OPTION_TIMEOUT | OPTION_MEMORY | OPTION_GRACE,
 };
@@ -73,6 +76,11 @@ extern const Verb verbs[];
 int options_parse(int argc, char *argv[], Options *ret, json_t **ret_error);
 void options_deinit(Options *options);
 void options_print_help(FILE *out, const Verb *verb);
+
+/* Instead of the verb, when options->watch_usec is set. */
+int watch(const Options *options, const Terminal *terminal);
+/* What was printed has to be where it belongs, else it was not done. */
+int status_after_flush(int status);
 
 /* Of the words (ended by NULL) the one most like text, NULL if none is near. */
 const char *nearest_word(const char *text, const char *const *words);

@@ -6,9 +6,14 @@
  * verb; what a verb does not take is refused by name.
  */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/parse.h"
 #include "cmd/scidexctl/ctl.h"
 #include <string.h>
+
+#define WATCH_USUAL_USEC (2 * USEC_PER_SEC)
+#define WATCH_LEAST_USEC (100 * USEC_PER_MSEC)
+#define WATCH_MOST_USEC  (86400 * USEC_PER_SEC)
 
 typedef struct OptionEntry {
         const char *name;
@@ -26,6 +31,7 @@ static const OptionEntry entries[] = {
         { "--help", NULL, 0, offsetof(Options, help), "this text; after a verb, the verb's" },
         { "-h", NULL, 0, offsetof(Options, help), NULL },
         { "--version", NULL, 0, offsetof(Options, version), "print the version" },
+        { "--watch", NULL, OPTION_WATCH, 0, "again and again, every 2 s or --watch=TIME, until q or Ctrl-C" },
         { "--all", NULL, OPTION_ALL, offsetof(Options, all), "no effect: root and admins see all users' runs anyway" },
         { "--limit", "N", OPTION_LIMIT, 0, "at most N rows (100)" },
         { "--analysis", "ID", OPTION_ANALYSIS, offsetof(Options, analysis), "only of this analysis" },
@@ -87,6 +93,16 @@ static int limit_set(Options *options, const char *value, json_t **ret_error) {
                 answer_failed("usage", "for example --limit 20", "--limit '%s': not a number from 1 to 100000", value));
 }
 
+static int watch_set(Options *options, const char *value, json_t **ret_error) {
+        const char *hint = "from 100ms to 1d, for example --watch=5s";
+        uint64_t usec = WATCH_USUAL_USEC;
+
+        if (value && (parse_time(value, &usec, &hint) < 0 || usec < WATCH_LEAST_USEC || usec > WATCH_MOST_USEC))
+                return refuse(ret_error, answer_failed("usage", hint, "--watch '%s': no time to wait for", value));
+        options->watch_usec = usec;
+        return 0;
+}
+
 static int label_add(Options *options, const char *value, json_t **ret_error) {
         const char *equal = strchr(value, '=');
         _cleanup_(freep) char *key = equal ? strndup(value, (size_t)(equal - value)) : NULL;
@@ -110,6 +126,8 @@ static int option_take(int argc, char *argv[], int *i, Options *options, unsigne
         if (!entry)
                 return refuse_option(word, ret_error);
         *used |= entry->verbs;
+        if (entry->verbs == OPTION_WATCH) /* its value may be left out, so it is never the next word */
+                return watch_set(options, value, ret_error);
         if (!entry->value) {
                 if (value)
                         return refuse(ret_error,
@@ -160,6 +178,14 @@ static int known_word_check(const char *option, const char *value, const char *c
                      : answer_failed("usage", "scidexctl(1) lists them", "%s '%s' is not known", option, value));
 }
 
+/* Verbs that ask may have forms that change something, or that never end. */
+static bool is_no_question(const Options *options) {
+        const char *part = options->n_arguments > 0 ? options->arguments[0] : "";
+
+        return options->follow ||
+                (strcmp(options->verb->name, "db") == 0 && strcmp(part, "status") != 0 && strcmp(part, "dead") != 0);
+}
+
 static int options_check(const Options *options, unsigned used, json_t **ret_error) {
         const Verb *verb = options->verb;
 
@@ -168,6 +194,8 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
                         return refuse(ret_error,
                                 answer_failed("usage", NULL, "'%s' does not take %s: see scidexctl %s --help",
                                         verb->name, entries[i].name, verb->name));
+        if (options->watching == verb)
+                return refuse(ret_error, answer_failed("usage", NULL, "'watch' can't be watched"));
         if (options->n_arguments < verb->least && verb->usage[0] == 'P')
                 return refuse(ret_error,
                         answer_failed("usage", "pgrep and ps show the processes",
@@ -197,11 +225,27 @@ static int options_check(const Options *options, unsigned used, json_t **ret_err
                                                           : "--postgres"));
         if (options->by)
                 return known_word_check("--by", options->by, known_by, ret_error);
+        if (options->watch_usec && is_no_question(options))
+                return refuse(ret_error,
+                        answer_failed("usage", NULL, "'%s' with %s can't be watched", verb->name,
+                                options->follow ? "--follow" : options->arguments[0]));
         if (options->verdict && (verb->options & OPTION_VERDICT))
                 return known_word_check("--verdict", options->verdict, known_verdicts, ret_error);
         if (options->verdict)
                 return known_word_check("--reason", options->verdict, known_reasons, ret_error);
         return 0;
+}
+
+/* `watch` stands before the verb. */
+static int verb_take(const char *word, Options *options, unsigned *used, json_t **ret_error) {
+        int r = verb_find(word, &options->verb, ret_error);
+
+        if (r == 0 && strcmp(options->verb->name, "watch") == 0 && !options->watching) {
+                options->watching = TAKE_PTR(options->verb);
+                *used |= OPTION_WATCH;
+                options->watch_usec = options->watch_usec ? options->watch_usec : WATCH_USUAL_USEC;
+        }
+        return r;
 }
 
 /* A failure before the end of the command line must be JSON too. */
@@ -222,7 +266,7 @@ static int words_take(int argc, char *argv[], Options *options, unsigned *used, 
                 else if (!ended && argv[i][0] == '-' && argv[i][1])
                         r = option_take(argc, argv, &i, options, used, ret_error);
                 else if (!options->verb)
-                        r = verb_find(argv[i], &options->verb, ret_error);
+                        r = verb_take(argv[i], options, used, ret_error);
                 else
                         options->arguments[options->n_arguments++] = argv[i];
         return r;
@@ -237,8 +281,13 @@ int options_parse(int argc, char *argv[], Options *ret, json_t **ret_error) {
         if (!ret->arguments)
                 return refuse(ret_error, NULL);
         r = words_take(argc, argv, ret, &used, ret_error);
+        if (ret->help && !ret->verb)
+                ret->verb = ret->watching;
         if (r < 0 || ret->help || ret->version)
                 return r;
+        if (!ret->verb && ret->watching)
+                return refuse(
+                        ret_error, answer_failed("usage", "for example scidexctl watch list", "'watch' needs a verb"));
         if (!ret->verb)
                 return refuse(ret_error,
                         answer_failed("usage", "scidexctl --help lists the verbs; to begin: scidexctl list",

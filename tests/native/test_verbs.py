@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from scidextest import ScidexTest, group_processes, needs, read_text  # noqa: E402
+from terminal import Terminal  # noqa: E402
 
 
 class Verbs(ScidexTest):
@@ -98,3 +99,47 @@ class Verbs(ScidexTest):
 
     def test_without_a_supervisor_there_is_no_tree(self):
         self.assertEqual(self.json("tree", status=3)["error"]["code"], "no-supervisor")
+
+    def test_watch_shows_a_verb_again_and_again_and_leaves_the_terminal_as_it_was(self):
+        launch = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        launch.read_line()
+        with Terminal(self.world, [self.world.program("scidexctl"), "watch", "--watch=200ms", "list"]) as terminal:
+            text = terminal.wait_for("SDA-7")
+            self.assertIn("scidexctl list every 200ms", text.splitlines()[0])
+            self.ctl("kill", "SDA-7")
+            launch.wait()
+            terminal.wait_for("Nothing is running")
+            terminal.resize(60, 10)
+            terminal.wait_for("Nothing is running")
+            terminal.type("q")
+            settings = terminal.wait_for_end(0)
+            self.assertNotIn("-icanon", settings)
+            self.assertNotIn("-echo ", settings)
+            self.assertNotIn("every 200ms", terminal.screen())
+
+    def test_a_watched_verb_that_fails_says_so_and_goes_on(self):
+        with Terminal(self.here(), [self.world.program("scidexctl"), "list", "--watch=200ms"]) as terminal:
+            terminal.wait_for("no supervisor is running")
+            self.assertIn("(status 3)", terminal.screen())
+            launch = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")
+            launch.read_line()
+            terminal.wait_for("SDA-7")
+            terminal.type("C-c")
+            terminal.wait_for_end(0)
+        self.ctl("kill", "SDA-7")
+        launch.wait()
+
+    def test_watched_into_a_pipe_one_comes_after_the_other(self):
+        world = self.here()
+        watched = subprocess.Popen(
+            [world.program("scidexctl"), "list", "--all", "--json", "--watch=100ms"], env=world.environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            answers = [line for line, _ in zip((line for line in watched.stdout if '"ok"' in line), range(3))]
+            self.assertEqual(answers, ['  "ok": false,\n'] * 3)
+        finally:
+            watched.kill()
+            watched.wait()
+            watched.stdout.close()
+        self.assertIn("'kill' does not take --watch", self.ctl("watch", "kill", "SDA-7", status=2).stderr)

@@ -10,13 +10,15 @@
 #include <cmocka.h>
 
 const Verb verbs[] = {
-        { "list", "", "Lists", 0, 0, OPTION_ALL | OPTION_HOSTS, NULL },
-        { "events", "", "Kills", 0, 0, OPTION_HOSTS | OPTION_FOLLOW, NULL },
+        { "list", "", "Lists", 0, 0, OPTION_ALL | OPTION_HOSTS | OPTION_WATCH, NULL },
+        { "events", "", "Kills", 0, 0, OPTION_HOSTS | OPTION_FOLLOW | OPTION_WATCH, NULL },
         { "show", "RUN", "Shows", 1, 1, 0, NULL },
         { "kill", "RUN...", "Kills", 1, SIZE_MAX, 0, NULL },
         { "set", "RUN", "Changes", 1, 1, OPTION_LIMITS, NULL },
         { "register", "PID...", "Takes", 1, SIZE_MAX, OPTION_LIMITS | OPTION_ANALYSIS_ID | OPTION_LABEL, NULL },
         { "history", "", "Tells", 0, 0, OPTION_LIMIT | OPTION_VERDICT | OPTION_ANALYSIS | OPTION_SINCE, NULL },
+        { "watch", "VERB...", "Again", 0, 0, OPTION_WATCH, NULL },
+        { "db", "PART", "Base", 0, 2, OPTION_WATCH, NULL },
         { NULL },
 };
 
@@ -73,6 +75,71 @@ static void after_two_dashes_everything_is_an_argument(void **state) {
         assert_int_equal(p.result, 0);
         assert_false(p.options.json);
         assert_int_equal(p.options.n_arguments, 2);
+}
+
+static void watch_stands_before_the_verb_or_is_an_option(void **state) {
+        {
+                PARSE("watch", "--json", "list");
+                assert_int_equal(p.result, 0);
+                assert_string_equal(p.options.verb->name, "list");
+                assert_int_equal(p.options.watch_usec, 2000000);
+        }
+        {
+                PARSE("watch", "--watch=500ms", "list");
+                assert_int_equal(p.options.watch_usec, 500000);
+        }
+        {
+                PARSE("list", "--watch=5s");
+                assert_int_equal(p.options.watch_usec, 5000000);
+        }
+        {
+                PARSE("list", "--watch");
+                assert_int_equal(p.options.watch_usec, 2000000);
+                assert_null(p.options.watching);
+        }
+        {
+                PARSE("list");
+                assert_int_equal(p.options.watch_usec, 0);
+        }
+        {
+                PARSE("watch", "--help");
+                assert_string_equal(p.options.verb->name, "watch");
+        }
+}
+
+static void what_changes_something_is_not_watched(void **state) {
+        {
+                PARSE("watch", "kill", "abcd1234");
+                refused(&p, "'kill' does not take --watch");
+        }
+        {
+                PARSE("watch", "db", "migrate");
+                refused(&p, "'db' with migrate can't be watched");
+        }
+        {
+                PARSE("watch", "db", "status");
+                assert_int_equal(p.result, 0);
+        }
+        {
+                PARSE("watch", "events", "--all-hosts", "--follow");
+                refused(&p, "'events' with --follow can't be watched");
+        }
+        {
+                PARSE("watch");
+                refused(&p, "'watch' needs a verb");
+        }
+        {
+                PARSE("watch", "watch", "list");
+                refused(&p, "'watch' can't be watched");
+        }
+        {
+                PARSE("list", "--watch=50ms");
+                refused(&p, "--watch '50ms'");
+        }
+        {
+                PARSE("list", "--watch=5");
+                refused(&p, "--watch '5'");
+        }
 }
 
 static void no_verb_is_refused(void **state) {
@@ -255,6 +322,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(global_options_may_stand_anywhere),
                 cmocka_unit_test(after_two_dashes_everything_is_an_argument),
+                cmocka_unit_test(watch_stands_before_the_verb_or_is_an_option),
+                cmocka_unit_test(what_changes_something_is_not_watched),
                 cmocka_unit_test(no_verb_is_refused),
                 cmocka_unit_test(mistyped_verb_is_answered_with_the_nearest),
                 cmocka_unit_test(verb_like_none_is_answered_without_a_guess),
