@@ -71,3 +71,11 @@ typedef int (*QueryRowFunc)(const json_t *row, void *userdata);
 int query_live(Spool *spool, QueryRowFunc func, void *userdata);
 /* Number of kills since a time (NULL: ever), by reason. 0, -EINVAL, QUERY_E_AWAY, -ENOMEM. */
 int query_kills(Spool *spool, const Viewer *viewer, const char *since_at, uint64_t *ret_count, json_t **ret_by_reason);
+
+/* Where an event stands in the order of recording. 0, QUERY_E_NOT_FOUND, QUERY_E_AWAY, -ENOMEM. */
+int query_event_place(Spool *spool, const char *event_id, int64_t *ret_place);
+/*
+ * The first event recorded behind *place (0: the first of all), without its timeline; *place is its own then. 0,
+ * QUERY_E_END, QUERY_E_AWAY, -ENOMEM.
+ */
+int query_event_after(Spool *spool, int64_t *place, json_t **ret_row);
