@@ -9,16 +9,19 @@
 #include "db/spool.h"
 #include <stdbool.h>
 
+struct Ledger;
 struct Live;
 struct Tally;
 
 typedef struct Board {
         struct Live *live;
-        struct Tally *tally; /* counters since the start; may be NULL */
+        struct Ledger *ledger;
+        const struct Tally *tally; /* counters since the start; may be NULL */
         Spool *spool;
         bool hides_analysis_ids; /* over TCP: [http] analysis_ids = no */
-        const char *host;        /* name of this host */
         /* The `storage` object of docs/protocol.md. Caller owns it. NULL on OOM. */
         json_t *(*storage)(void *userdata);
+        /* Takes in what the supervisor has sent so far: before an answer from the record. */
+        void (*settle)(void *userdata);
         void *userdata;
 } Board;

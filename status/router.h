@@ -9,6 +9,7 @@
 
 #include "control/peer.h"
 #include "status/board.h"
+#include "status/live.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -32,6 +33,7 @@ typedef struct HttpRequest {
         HttpMember members[HTTP_QUERY_MAX];
         size_t n_members;
         HttpViewer viewer;
+        const json_t *looked; /* of a route that looks: the live run as `show` tells it, with its timeline; NULL */
 } HttpRequest;
 
 /* The value of a member of the query, NULL without it. */
@@ -68,6 +70,7 @@ typedef struct HttpRoute {
         HttpCaching caching;
         bool is_live;   /* shows live figures: whoever asks for it keeps them coming (live_watch()) */
         bool is_stream; /* server-sent events: there is no handler */
+        bool looks;     /* the rest of the path is a run: if it lives, the supervisor is asked for it (live_look()) */
         /* Which content type is meant: static, part of the cache's key. NULL: there is one only. */
         const char *(*choose)(const char *accept);
         /*

@@ -1,0 +1,45 @@
+/*
+ * The table of documents.
+ *
+ * Called for each request.  The hard thing is that a document is found by its whole path or by the folder it lies in,
+ * and never both ways: so no path here is the beginning of another that ends in "/" but for its own folder.
+ */
+#include "status/router.h"
+
+#include "base/cleanup.h"
+#include "status/api.h"
+#include <string.h>
+
+static const char *const runs_known[] = { "limit", "offset", "state", "analysis_id", NULL };
+static const char *const events_known[] = { "limit", "since", "reason", "analysis_id", NULL };
+
+static const HttpRoute routes[] = {
+        { "/api/quests/status", .caching = HTTP_SHARED, .is_live = true, .handle = api_handle_status },
+        { "/api/runs", .known = runs_known, .caching = HTTP_SHARED, .is_live = true, .handle = api_handle_runs },
+        { "/api/runs/", .caching = HTTP_SHARED, .is_live = true, .looks = true, .handle = api_handle_run },
+        { "/api/events", .known = events_known, .caching = HTTP_SHARED, .handle = api_handle_events },
+        { "/api/stream", .is_live = true, .is_stream = true },
+        { "/healthz", .caching = HTTP_FRESH, .handle = api_handle_health },
+};
+
+/* What follows the route's path, NULL if it is another's. */
+static const char *rest_of(const HttpRoute *route, const char *path) {
+        size_t length = strlen(route->path);
+        bool is_folder = length > 1 && route->path[length - 1] == '/';
+
+        if (strncmp(path, route->path, length) != 0)
+                return NULL;
+        return (path[length] != '\0') == is_folder ? path + length : NULL;
+}
+
+const HttpRoute *router_find(const char *path, const char **ret_rest) {
+        for (size_t i = 0; i < ELEMENTSOF(routes); i++) {
+                const char *rest = rest_of(&routes[i], path);
+
+                if (rest) {
+                        *ret_rest = rest;
+                        return &routes[i];
+                }
+        }
+        return NULL;
+}
