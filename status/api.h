@@ -25,6 +25,9 @@ int api_handle_runs(const Board *board, const HttpRequest *request, HttpReply *r
 int api_handle_run(const Board *board, const HttpRequest *request, HttpReply *reply);
 int api_handle_events(const Board *board, const HttpRequest *request, HttpReply *reply);
 int api_handle_health(const Board *board, const HttpRequest *request, HttpReply *reply);
+int api_handle_metrics(const Board *board, const HttpRequest *request, HttpReply *reply);
+/* The content type of /metrics for an Accept header. Static. */
+const char *api_choose_metrics(const char *accept);
 
 /* A document with `schema` and `generated_at`. */
 json_t *api_document(void);

@@ -19,6 +19,8 @@ static const HttpRoute routes[] = {
         { "/api/runs/", .caching = HTTP_SHARED, .is_live = true, .looks = true, .handle = api_handle_run },
         { "/api/events", .known = events_known, .caching = HTTP_SHARED, .handle = api_handle_events },
         { "/api/stream", .is_live = true, .is_stream = true },
+        { "/metrics", .caching = HTTP_SHARED, .is_live = true, .choose = api_choose_metrics,
+                .handle = api_handle_metrics },
         { "/healthz", .caching = HTTP_FRESH, .handle = api_handle_health },
 };
 
