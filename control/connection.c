@@ -297,6 +297,10 @@ void client_more(Client *client) {
         connection_arm(client);
 }
 
+bool client_is_behind(const Client *client) {
+        return client->dead || client->n_queue > QUEUE_MAX / 4 || client->queue_bytes > QUEUE_BYTES / 4;
+}
+
 void client_charge(Client *client, size_t n) {
         for (size_t i = 0; i < n; i++)
                 server_has_asked(client);

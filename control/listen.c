@@ -29,15 +29,15 @@
 
 /* A socket file nobody listens at is a leftover; any other file refuses a connection alike, and is not ours to remove.
  */
-static bool socket_is_stale(const struct sockaddr_un *address) {
-        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+static bool socket_is_stale(const struct sockaddr_un *address, int type) {
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         struct stat st;
 
         return fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
                 connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 }
 
-int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd) {
+static int listen_at(const char *path, int type, mode_t mode, gid_t group, int *ret_fd) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_(close_fdp) int fd = -EBADF;
         mode_t saved;
@@ -46,12 +46,12 @@ int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd) {
         if (strlen(path) >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
         memcpy(address.sun_path, path, strlen(path));
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
         saved = umask(0777 & ~mode);
         r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-        if (r == -EADDRINUSE && socket_is_stale(&address) && unlink(path) == 0)
+        if (r == -EADDRINUSE && socket_is_stale(&address, type) && unlink(path) == 0)
                 r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
         (void)umask(saved);
         /* Before listen(2) nobody can connect: there is no moment in which the wrong ones could. */
@@ -63,6 +63,14 @@ int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd) {
                 return -errno;
         *ret_fd = TAKE_FD(fd);
         return 0;
+}
+
+int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd) {
+        return listen_at(path, SOCK_SEQPACKET, mode, group, ret_fd);
+}
+
+int server_listen_stream(const char *path, mode_t mode, gid_t group, int *ret_fd) {
+        return listen_at(path, SOCK_STREAM, mode, group, ret_fd);
 }
 
 /* As acl(5): in this order. */

@@ -44,6 +44,9 @@ size_t server_client_count(const Server *server);
  * us, PEER_GID_NONE for our own. 0, -EADDRINUSE, -errno. */
 int server_listen(const char *path, mode_t mode, gid_t group, int *ret_fd);
 
+/* The same for a stream socket, which somebody else serves. */
+int server_listen_stream(const char *path, mode_t mode, gid_t group, int *ret_fd);
+
 /*
  * Opens a socket of root's to the users and the admins, and to nobody else: group, mode and access list, whoever bound
  * it. 0; -EOPNOTSUPP: the file system has no access lists, so admins get in as members of the group only; -errno.
@@ -62,6 +65,8 @@ int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds
 void client_charge(Client *client, size_t n);
 /* Asks for handlers.more() as soon as the queue is empty. */
 void client_more(Client *client);
+/* Whether more than a few packets wait for it to read: what need not be told is better left out then. */
+bool client_is_behind(const Client *client);
 /* Closes it from the loop, after what is queued has been sent. */
 void client_close(Client *client);
 /* In handlers.closed(): it has hung up; false: it was dropped here, for a bad packet, an overrun or want of memory. */

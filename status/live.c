@@ -161,14 +161,19 @@ static void take_alive(Live *live, const json_t *packet) {
 }
 
 static void take_state(Live *live, const json_t *packet) {
-        const char *run_id = json_string_value(json_object_get(packet, "run_id"));
-        LiveState state = live_state_from_string(json_string_value(json_object_get(packet, "state")));
-        LiveRun *run = run_id ? live_find(live, run_id) : NULL;
+        const json_t *row;
+        size_t i;
 
-        if (!run || state < 0)
-                return;
-        run->state = state;
-        touch(live, run);
+        json_array_foreach(json_object_get(packet, "rows"), i, row) {
+                const char *run_id = json_string_value(json_array_get(row, 0));
+                LiveState state = live_state_from_string(json_string_value(json_array_get(row, 1)));
+                LiveRun *run = run_id ? live_find(live, run_id) : NULL;
+
+                if (!run || state < 0)
+                        continue;
+                run->state = state;
+                touch(live, run);
+        }
 }
 
 static void take_samples(Live *live, const json_t *packet) {

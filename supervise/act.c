@@ -68,6 +68,7 @@ static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_us
                 return;
         }
         run->phase = PHASE_GRACE;
+        tidings_state(run);
         act_tell_kill(STORY_TERM, run, "TERM");
         act_tell_inner(s, run);
 }
@@ -79,6 +80,7 @@ static void act_kill(Supervisor *s, Run *run, const Decision *d, bool by_kernel,
         run->phase = PHASE_KILLING;
         run->n_retries = 0;
         life_retry_later(run, now_usec);
+        tidings_state(run);
         act_tell_kill(STORY_KILL, run, by_kernel ? "killed by the kernel" : "KILL");
         act_tell_inner(s, run);
 }
@@ -109,6 +111,7 @@ static void act_outer(Supervisor *s, Run *run, const Decision *d, uint64_t now_u
                 run->n_retries = 4;
                 life_retry_later(run, now_usec);
         }
+        tidings_state(run);
         act_tell_inner(s, run);
 }
 

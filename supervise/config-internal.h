@@ -60,6 +60,7 @@ typedef enum ConfigKind {
         KIND_HISTORY,
         KIND_CMDLINE,
         KIND_LISTEN,
+        KIND_HOSTS,
         KIND_YES_NO,
 } ConfigKind;
 

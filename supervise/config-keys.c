@@ -49,6 +49,7 @@ static const ConfigKey table[] = {
                 "write e.g. history_size = 1G, or infinity for no end" },
         { "storage", "record_cmdline", KIND_CMDLINE, AT(record_cmdline), 0, 0, NO_CAP, NULL, NULL },
         { "http", "listen", KIND_LISTEN, AT(http_listen), 0, 0, NO_CAP, NULL, NULL },
+        { "http", "hosts", KIND_HOSTS, AT(http_hosts), 0, 0, NO_CAP, NULL, NULL },
         { "http", "analysis_ids", KIND_YES_NO, AT(http_analysis_ids), 0, 0, NO_CAP, NULL, NULL },
 };
 

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/parse.h"
-#include <arpa/inet.h>
+#include "supervise/http-words.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -173,34 +173,53 @@ static int set_cmdline(const ConfigSetting *s) {
         return config_wrong(s, strdup("unknown"), "write full, argv0 (the command without its arguments) or no");
 }
 
-/* "ADDRESS:PORT" of numbers: a name would have to be looked up. */
-static bool listen_is_possible(const char *value) {
-        _cleanup_(freep) char *copy = strdup(value);
-        char *colon = copy ? strrchr(copy, ':') : NULL, *host = copy;
-        struct in6_addr address;
-        uint64_t port;
+/* Of the words of a list: how many, and the first that can't be. */
+typedef struct WordList {
+        bool (*is_possible)(const char *word, size_t length);
+        size_t n;
+        char *wrong; /* owned */
+} WordList;
 
-        if (!colon || parse_u64(colon + 1, &port) < 0 || port == 0 || port > UINT16_MAX)
-                return false;
-        *colon = '\0';
-        if (*host != '[')
-                return inet_pton(AF_INET, host, &address) == 1;
-        if (colon[-1] != ']')
-                return false;
-        colon[-1] = '\0';
-        return inet_pton(AF_INET6, host + 1, &address) == 1;
+static int check_word(const char *word, size_t length, void *userdata) {
+        WordList *list = userdata;
+
+        list->n++;
+        if (list->is_possible(word, length))
+                return 0;
+        list->wrong = strndup(word, length);
+        return list->wrong ? 1 : -ENOMEM;
+}
+
+static int set_words(const ConfigSetting *s, WordList *list, size_t most, const char *what, const char *remedy) {
+        int r = http_each_word(s->place->value, check_word, list);
+        _cleanup_(freep) char *wrong = list->wrong;
+
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return config_wrong(s, list->n > 1 ? text_printf("\"%s\" is %s", wrong, what) : strdup(what), remedy);
+        if (list->n > most)
+                return config_wrong(s, text_printf("names more than %zu", most), "leave some out");
+        return replace_text(s->at, strdup(s->place->value));
 }
 
 static int set_listen(const ConfigSetting *s) {
+        WordList list = { .is_possible = http_listen_is_possible };
+
         if (strcmp(s->place->value, "no") == 0) {
                 free(s->config->http_listen);
                 s->config->http_listen = NULL;
                 return 0;
         }
-        if (!listen_is_possible(s->place->value))
-                return config_wrong(s, strdup("not an ADDRESS:PORT of numbers"),
-                        "write e.g. listen = 127.0.0.1:8787, [::1]:8787, or no");
-        return replace_text(s->at, strdup(s->place->value));
+        return set_words(s, &list, HTTP_SOCKETS_MAX, "neither an ADDRESS:PORT of numbers nor a /PATH",
+                "write e.g. listen = 127.0.0.1:8787 [::1]:8787 /run/scidex/http, or no");
+}
+
+static int set_hosts(const ConfigSetting *s) {
+        WordList list = { .is_possible = http_host_is_possible };
+
+        return set_words(s, &list, HTTP_HOSTS_MAX, "not the name of a host",
+                "write names without port, e.g. hosts = status.example.org");
 }
 
 static int set_yes_no(const ConfigSetting *s) {
@@ -255,6 +274,7 @@ int config_take_value(const ConfigSetting *s, const Config *built_in) {
                 [KIND_HISTORY] = set_history,
                 [KIND_CMDLINE] = set_cmdline,
                 [KIND_LISTEN] = set_listen,
+                [KIND_HOSTS] = set_hosts,
                 [KIND_YES_NO] = set_yes_no,
         };
 

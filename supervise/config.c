@@ -10,7 +10,7 @@
 #include "base/parse.h"
 #include <string.h>
 
-#define HTTP_LISTEN "127.0.0.1:8787"
+#define HTTP_LISTEN "127.0.0.1:8787 /run/scidex/http"
 
 int config_new(bool system, Config **ret) {
         _cleanup_(config_freep) Config *config = calloc(1, sizeof(*config));
@@ -59,6 +59,7 @@ void config_free(Config *config) {
         free(config->postgres);
         free(config->sqlite);
         free(config->http_listen);
+        free(config->http_hosts);
         free(config->closed);
         free(config);
 }

@@ -76,7 +76,8 @@ typedef struct Config {
         char *sqlite;                                  /* owned; directory of the record, NULL: the usual one */
         uint64_t history_usec, history_bytes;          /* CONFIG_UNLIMITED: for ever */
         RecordCmdline record_cmdline;
-        char *http_listen; /* owned; [http] "ADDRESS:PORT", NULL: no HTTP */
+        char *http_listen; /* owned; [http] "ADDRESS:PORT", "[V6]:PORT", "/PATH", blanks between them; NULL: no HTTP */
+        char *http_hosts;  /* owned; further names that a Host header may have, blanks between them; NULL: none */
         bool http_analysis_ids;
         /*
          * Owned; a sentence with file, line and remedy, NULL when all is well. Something in [limits], [users] or [user

@@ -144,7 +144,8 @@ static int record_means(json_t *o, const Run *run) {
         return set_text(o, "enforcement", run->enforcement == ENFORCEMENT_SAMPLED ? "sampled" : "kernel") ||
                 set_text(o, "containment", run_is_grouped(run) ? "group" : "descendants") ||
                 set(o, "not_enforced", record_not_enforced(run)) ||
-                (run->registered && set(o, "registered", json_true()));
+                (run->registered && set(o, "registered", json_true())) ||
+                (run->launch_usec != USEC_INFINITY && set_sec(o, "launch_sec", run->launch_usec));
 }
 
 char *record_group_path(const RecordHost *host, const Run *run) {

@@ -14,8 +14,9 @@
 
 #define CHILD_FD_SUPERVISOR 3
 #define CHILD_FD_LISTEN     4
+#define CHILD_FD_HTTP       5 /* and those behind it */
 #define POSTGRES_VARIABLE   "SCIDEX_STORAGE_POSTGRES"
-#define ARGUMENTS_MAX       20
+#define ARGUMENTS_MAX       (24 + 2 * HTTP_SOCKETS_MAX + 2 * HTTP_HOSTS_MAX)
 #define NUMBER_MAX          16
 
 typedef struct Arguments {
@@ -40,7 +41,24 @@ static bool is_group(gid_t group) {
         return group != PEER_GID_NONE && group != 0;
 }
 
-static void fill_arguments(const RecorderOptions *o, Arguments *ret) {
+static void add_http(const RecorderHttp *http, char *hosts, Arguments *ret) {
+        char *host;
+
+        for (size_t i = 0; i < http->n_fds; i++)
+                add_number(ret, "--http-fd", CHILD_FD_HTTP + (unsigned)i);
+        if (http->n_fds == 0)
+                return;
+        for (size_t n = 0; n < HTTP_HOSTS_MAX && (host = strsep(&hosts, " \t"));)
+                if (*host) {
+                        add_text(ret, "--http-host", host);
+                        n++;
+                }
+        if (http->hides_analysis_ids)
+                ret->list[ret->n++] = (char *)"--http-hide-analysis-ids";
+}
+
+/* hosts: a copy of the words, which is taken apart. */
+static void fill_arguments(const RecorderOptions *o, char *hosts, Arguments *ret) {
         *ret = (Arguments){ .list = { (char *)o->program }, .n = 1 };
         add_number(ret, "--supervisor-fd", CHILD_FD_SUPERVISOR);
         add_text(ret, "--directory", o->directory);
@@ -58,6 +76,7 @@ static void fill_arguments(const RecorderOptions *o, Arguments *ret) {
                 add_number(ret, "--admin-group", o->policy.admin_group);
         if (o->policy.group_name)
                 add_text(ret, "--group-name", o->policy.group_name);
+        add_http(&o->http, hosts, ret);
 }
 
 /* Ours, but with the configured database, which the variable has had its part in. NULL on OOM; the list is owned. */
@@ -82,15 +101,16 @@ int recorder_spawn(const RecorderOptions *options, int fd, pid_t *ret_pid) {
         _cleanup_(freep) char *postgres =
                 options->postgres ? text_printf(POSTGRES_VARIABLE "=%s", options->postgres) : NULL;
         _cleanup_(freep) char **environment = child_environment(postgres);
+        _cleanup_(freep) char *hosts = strdup(options->http.hosts ? options->http.hosts : "");
         Arguments arguments;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t none, all;
         int error;
 
-        if (!environment || (options->postgres && !postgres))
+        if (!environment || !hosts || (options->postgres && !postgres))
                 return -ENOMEM;
-        fill_arguments(options, &arguments);
+        fill_arguments(options, hosts, &arguments);
         (void)sigemptyset(&none);
         (void)sigfillset(&all);
         (void)posix_spawn_file_actions_init(&actions);
@@ -101,6 +121,8 @@ int recorder_spawn(const RecorderOptions *options, int fd, pid_t *ret_pid) {
         (void)posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD_SUPERVISOR);
         if (options->listen_fd >= 0)
                 (void)posix_spawn_file_actions_adddup2(&actions, options->listen_fd, CHILD_FD_LISTEN);
+        for (size_t i = 0; i < options->http.n_fds; i++)
+                (void)posix_spawn_file_actions_adddup2(&actions, options->http.fds[i], CHILD_FD_HTTP + (int)i);
         error = posix_spawn(ret_pid, options->program, &actions, &attributes, arguments.list, environment);
         (void)posix_spawn_file_actions_destroy(&actions);
         (void)posix_spawnattr_destroy(&attributes);

@@ -41,6 +41,7 @@ struct Recorder {
         char *program, *directory;  /* owned */
         char *history, *group_name; /* owned; may be NULL */
         char *postgres;             /* owned; NULL: no database */
+        char *hosts;                /* owned; may be NULL */
         Server *server;             /* owned; has one client: the link */
         Client *link;               /* NULL: no child */
         pid_t pid;
@@ -50,7 +51,7 @@ struct Recorder {
         uint64_t backoff_usec;
         TAILQ_HEAD(Entries, Entry) entries;
         size_t n_entries, n_sent, sent_bytes;
-        uint64_t bytes, next_n, dropped;
+        uint64_t bytes, next_n, dropped, n_starts;
         json_t *storage; /* owned */
         bool trouble;    /* state_changed(bad) was said */
         bool replacing;  /* its end is our doing */
@@ -129,6 +130,8 @@ static void on_message(Client *client, Message *message, void *userdata) {
 
         if (json_get_text(message->body, "op", &op) == 0 && strcmp(op, "storage") == 0)
                 on_storage(r, message->body);
+        else if (op && r->options.asked)
+                r->options.asked(op, message->body, r->options.userdata);
         else if (json_get_u64(message->body, "n", &n) == 0) {
                 if (!json_is_true(json_object_get(message->body, "ok"))) {
                         r->dropped++; /* refused for good: it must not keep the others waiting */
@@ -200,7 +203,7 @@ static bool same_text(const char *a, const char *b) {
 
 /* Puts fd above the numbers the child gets its own at, so that the dup2s can't overwrite each other's source. */
 static int move_up(int fd) {
-        int high = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+        int high = fcntl(fd, F_DUPFD_CLOEXEC, HTTP_SOCKETS_LOW);
 
         (void)close_fd(fd);
         return high < 0 ? -errno : high;
@@ -254,6 +257,9 @@ static int recorder_start(Recorder *r) {
                         restart_later(r);
                 return q;
         }
+        r->n_starts++;
+        if (r->options.linked)
+                r->options.linked(r->options.userdata);
         pump(r);
         return 0;
 }
@@ -272,7 +278,7 @@ static int keep_options(Recorder *r) {
 
         if (keep_text(&o->program, &r->program) < 0 || keep_text(&o->directory, &r->directory) < 0 ||
                 keep_text(&o->history, &r->history) < 0 || keep_text(&o->postgres, &r->postgres) < 0 ||
-                keep_text(&o->policy.group_name, &r->group_name) < 0)
+                keep_text(&o->policy.group_name, &r->group_name) < 0 || keep_text(&o->http.hosts, &r->hosts) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -328,6 +334,7 @@ void recorder_free(Recorder *r) {
         free(r->history);
         free(r->group_name);
         free(r->postgres);
+        free(r->hosts);
         free(r);
 }
 
@@ -398,6 +405,42 @@ int recorder_send(Recorder *r, const char *op, const char *member, json_t *objec
         r->bytes += entry->size;
         pump(r);
         return 0;
+}
+
+static bool same_http(const RecorderHttp *a, const RecorderHttp *b) {
+        return a->n_fds == b->n_fds && memcmp(a->fds, b->fds, a->n_fds * sizeof(a->fds[0])) == 0 &&
+                same_text(a->hosts, b->hosts) && a->hides_analysis_ids == b->hides_analysis_ids;
+}
+
+int recorder_set_http(Recorder *r, const RecorderHttp *http) {
+        RecorderHttp before = r->options.http;
+        char *hosts = http->hosts ? strdup(http->hosts) : NULL;
+        bool failed = http->hosts && !hosts;
+
+        if (!failed && same_http(&before, http)) {
+                free(hosts);
+                return 0;
+        }
+        r->options.http = failed ? (RecorderHttp){ .n_fds = 0 } : *http;
+        r->options.http.hosts = hosts;
+        free(r->hosts);
+        r->hosts = hosts;
+        replace(r);
+        return failed ? -ENOMEM : 0;
+}
+
+int recorder_tell(Recorder *r, json_t *packet) {
+        _cleanup_(json_decrefp) json_t *owned = packet;
+
+        if (!owned)
+                return -ENOMEM;
+        if (!r->link)
+                return -ENOTCONN;
+        return client_is_behind(r->link) ? -ENOBUFS : client_send(r->link, owned, NULL, 0);
+}
+
+uint64_t recorder_starts(const Recorder *r) {
+        return r->n_starts;
 }
 
 size_t recorder_waiting(const Recorder *r) {

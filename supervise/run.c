@@ -34,6 +34,7 @@ int run_new(RunRequest *request, uint64_t now_realtime, uint64_t now_boottime, R
                 .watch = { .next_look_usec = USEC_INFINITY, .stall_next_usec = USEC_INFINITY },
                 .events_memory = -1,
                 .events_populated = -1,
+                .launch_usec = USEC_INFINITY,
                 .next_retry_usec = USEC_INFINITY,
                 .reply_by_usec = USEC_INFINITY,
         };

@@ -132,6 +132,8 @@ struct Run {
         bool reply_owed;      /* the launcher waits for the end */
         bool replied;
         bool announced;          /* its row in watchdog_processes is sent */
+        uint64_t told_usec;      /* BOOTTIME of its last sample for the mirror */
+        uint64_t launch_usec;    /* from the request to the started process; USEC_INFINITY: not known */
         bool row_sent, row_lost; /* tried; the recorder's queue could not take it */
         uint64_t reply_by_usec;  /* BOOTTIME: the launcher is told then even if the record is not written */
 };

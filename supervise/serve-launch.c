@@ -272,6 +272,7 @@ void serve_started(const Request *q) {
         }
         run->pid = child.pid;
         run->start_ticks = child.start_ticks;
+        run->launch_usec = usec_sub(clock_boottime_usec(), run->launched_usec);
         comm_from_command(run);
         (void)adopt_save_main(run);
         life_main_is(q->s, run, pidfd);

@@ -171,19 +171,28 @@ static void handle_kill(const Request *q) {
         }
 }
 
-static json_t *fresh_run(const Request *q, Run *run) {
+static json_t *fresh_run(const Supervisor *s, Run *run) {
         if (run_lives(run)) {
                 if (run_is_grouped(run))
                         (void)usage_read(run->group.fd, &run->usage);
                 if (run->pid > 0 && !run->main_exited)
                         (void)process_comm(run->pid, run->comm);
         }
-        return record_run(&q->s->record_host, run, clock_boottime_usec());
+        return record_run(&s->record_host, run, clock_boottime_usec());
 }
 
 /* Whether row is whole, made to fit a packet. */
 static bool row_fits(json_t *row) {
         return row && message_fit(row, MESSAGE_MAX_BYTES - MESSAGE_ENVELOPE_BYTES) == 0;
+}
+
+json_t *serve_run_in_full(Supervisor *s, Run *run) {
+        _cleanup_(json_decrefp) json_t *object = fresh_run(s, run);
+
+        if (!object || json_object_set_new(object, "timeline", timeline_to_json(&run->timeline)) < 0 ||
+                !row_fits(object))
+                return NULL;
+        return TAKE_PTR(object);
 }
 
 static void handle_show(const Request *q) {
@@ -193,9 +202,8 @@ static void handle_show(const Request *q) {
         if (!run)
                 return;
         reply = message_reply(q->op);
-        object = fresh_run(q, run);
-        (void)json_object_set_new(object, "timeline", timeline_to_json(&run->timeline));
-        if (!row_fits(object) || json_object_set(reply, "run", object) < 0)
+        object = serve_run_in_full(q->s, run);
+        if (!object || json_object_set(reply, "run", object) < 0)
                 client_close(q->session->client);
         else
                 serve_answer(q, json_incref(reply));
@@ -226,7 +234,7 @@ static void list_more(Supervisor *s, Session *session) {
         Run *run;
 
         for (size_t i = 0; i < LIST_ROWS_PER_TURN && (run = next_listed(&q)); i++) {
-                _cleanup_(json_decrefp) json_t *row = fresh_run(&q, run);
+                _cleanup_(json_decrefp) json_t *row = fresh_run(s, run);
 
                 session->list_before = run->id;
                 serve_answer(&q,
@@ -256,7 +264,7 @@ static void handle_list(const Request *q) {
         list_more(q->s, session);
 }
 
-static json_t *tree_object(const Supervisor *s) {
+json_t *serve_tree_object(const Supervisor *s) {
         static const char *const kinds[] = { [TREE_NONE] = "none",
                 [TREE_GIVEN] = "given",
                 [TREE_MOUNT] = "mount",
@@ -286,14 +294,16 @@ static void handle_status(const Request *q) {
         char at[CLOCK_RFC3339_MAX];
         json_t *status;
 
-        status = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I, s:o}", "version",
-                SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
+        status = json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:s, s:i, s:o, s:O, s:I, s:I, s:I, s:o, s:o, s:I, s:I}",
+                "version", SCIDEX_VERSION, "pid", (int)getpid(), "recorder_pid", (int)recorder_pid(s->recorder), "mode",
                 s->options.private_mode ? "private" : "system", "started_at", clock_format_rfc3339(at, s->started_at),
-                "record_socket", s->record_path, "tree", tree_object(s), "enforcement",
+                "record_socket", s->record_path, "tree", serve_tree_object(s), "enforcement",
                 s->tree.memory ? "kernel" : "sampled", "runs", (int)s->n_runs, "states", states_object(s), "storage",
                 recorder_storage(s->recorder), "unrecorded", (json_int_t)recorder_waiting(s->recorder), "dropped",
                 (json_int_t)recorder_dropped(s->recorder), "foreign_groups", (json_int_t)s->n_foreign,
-                "foreign_group_names", s->foreign_names ? json_incref(s->foreign_names) : json_array());
+                "foreign_group_names", s->foreign_names ? json_incref(s->foreign_names) : json_array(), "http",
+                http_sockets_to_json(&s->http), "starts", (json_int_t)s->starts, "recorder_starts",
+                (json_int_t)recorder_starts(s->recorder));
         serve_answer(q, json_object_set_new(reply, "status", status) == 0 ? json_incref(reply) : NULL);
 }
 

@@ -51,6 +51,11 @@ int serve_make_group(Supervisor *s, Run *run, const char **ret_what);
 /* What a launcher, or who registers, is to be told of what can't be kept. */
 json_t *serve_warnings(const Supervisor *s, const Run *run);
 
+/* The `tree` of a status. NULL on OOM. */
+json_t *serve_tree_object(const Supervisor *s);
+/* A live run as `show` tells it, made to fit a packet. NULL on OOM. */
+json_t *serve_run_in_full(Supervisor *s, Run *run);
+
 void serve_launch(const Request *q);
 void serve_started(const Request *q);
 void serve_move(const Request *q);

@@ -41,6 +41,14 @@ static void admit_groups(const Supervisor *s, const char *path, const PeerPolicy
                         strerror(-r));
 }
 
+void supervisor_admit_http(const Supervisor *s) {
+        PeerPolicy policy = supervisor_policy(s);
+
+        for (size_t i = 0; i < s->http.n; i++)
+                if (s->http.list[i].fd >= 0 && *s->http.list[i].listen == '/')
+                        admit_groups(s, s->http.list[i].listen, &policy);
+}
+
 /* What the log said once, `systemctl status` says for as long as it is so. */
 static void show_closed(const Supervisor *s) {
         if (s->config && s->config->closed)
@@ -58,6 +66,7 @@ void supervisor_apply_users(Supervisor *s) {
                 bounds.clients = MAX_OF(bounds.clients, (unsigned)s->config->caps.runs_max + CLIENTS_BESIDE_RUNS);
         admit_groups(s, s->options.socket_path, &policy);
         admit_groups(s, s->record_path, &policy);
+        supervisor_admit_http(s);
         server_set_policy(s->server, &policy);
         recorder_set_policy(s->recorder, &policy);
         server_set_bounds(s->server, &bounds);
@@ -72,6 +81,7 @@ void supervisor_take_config(Supervisor *s, Config *config) {
         if (recorder_set_postgres(s->recorder, config->postgres) < 0)
                 log_line(LOG_LEVEL_ERROR, "[storage] postgres: no memory; the database from before holds");
         supervisor_apply_users(s);
+        supervisor_apply_http(s);
 }
 
 /* The new configuration holds for what is asked from now on; runs keep what they have. */

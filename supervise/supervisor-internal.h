@@ -6,6 +6,7 @@
 #include "cgroup/tree.h"
 #include "control/server.h"
 #include "supervise/config.h"
+#include "supervise/http-sockets.h"
 #include "supervise/record.h"
 #include "supervise/recorder.h"
 #include "supervise/rows.h"
@@ -26,10 +27,17 @@ struct Supervisor {
         GroupEvents events;
         sd_event_source *inotify, *tick, *idle; /* owned */
         sd_event_source *more;                  /* owned; the rest of a tick */
-        uint64_t tick_usec;                     /* BOOTTIME the tick is armed for */
-        uint64_t tick_cost_usec;                /* CPU time that this round has taken */
-        uint64_t tick_rest_usec;                /* BOOTTIME: no round before, so that they take their share only */
-        void *watches;                          /* owned; tsearch(3) tree of Watching */
+        HttpSockets http;
+        sd_event_source *http_retry; /* owned; NULL: all of them stand */
+        uint64_t http_backoff_usec;
+        sd_event_source *samples;    /* owned; NULL: nobody has watched yet */
+        uint64_t watched_until_usec; /* BOOTTIME */
+        uint64_t told_round_usec;    /* BOOTTIME of the begin of a round of samples, 0: none is under way */
+        uint64_t starts;             /* of a supervisor on this tree, this one counted */
+        uint64_t tick_usec;          /* BOOTTIME the tick is armed for */
+        uint64_t tick_cost_usec;     /* CPU time that this round has taken */
+        uint64_t tick_rest_usec;     /* BOOTTIME: no round before, so that they take their share only */
+        void *watches;               /* owned; tsearch(3) tree of Watching */
         LIST_HEAD(, Run) runs;
         unsigned n_runs;
         LIST_HEAD(, Session) sessions;
@@ -83,7 +91,26 @@ void watching_deinit(Supervisor *s);
 int supervisor_init_tick(Supervisor *s);
 void supervisor_arm_tick(Supervisor *s); /* for the next sample that is due */
 
+/* http.c */
+/* Takes what the service manager has handed over under the name "http" (names may be NULL), else binds what [http]
+ * listen names. */
+void supervisor_open_http(Supervisor *s, int n_handed, char **names);
+/* After a reload. */
+void supervisor_apply_http(Supervisor *s);
+/* What the recorder is to show; borrows. */
+RecorderHttp supervisor_http(const Supervisor *s);
+
+/* tidings.c */
+/* One more start on this tree: their number, kept in an attribute of it. -EBADF: there is no tree, and it is the first.
+ */
+uint64_t tidings_count_start(int tree_fd);
+void tidings_facts(Supervisor *s);   /* the supervisor's own; again when one of them has changed */
+void tidings_state(const Run *run);  /* its phase is another one */
+void tidings_linked(void *userdata); /* as a RecorderOptions.linked; userdata the Supervisor */
+void tidings_asked(const char *op, const json_t *packet, void *userdata);
+
 /* settings.c */
+void supervisor_admit_http(const Supervisor *s);   /* the groups, at the sockets of the file system */
 PeerPolicy supervisor_policy(const Supervisor *s); /* who may ask what; borrows from the configuration */
 void supervisor_reload(Supervisor *s);
 

@@ -144,6 +144,12 @@ static char *sentence(const char *what, int error, const TreeError *tree) {
         return text_printf("%s: %s", what, strerror(-error));
 }
 
+static void strv_freep(char ***list) {
+        for (char **word = *list; word && *word; word++)
+                free(*word);
+        free(*list);
+}
+
 /* The socket that systemd has bound to path and handed to us, -EBADF: none. */
 static int find_handed(int n_handed, const char *path) {
         for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n_handed; fd++)
@@ -180,7 +186,8 @@ static int open_record_socket(Supervisor *s, int n_handed, int *ret_fd) {
 
 static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
         _cleanup_(close_fdp) int control = -EBADF;
-        int r, n_handed = sd_listen_fds(1); /* 1: our children are not to find the variables */
+        _cleanup_(strv_freep) char **names = NULL;
+        int r, n_handed = sd_listen_fds_with_names(1, &names); /* 1: our children are not to find the variables */
 
         r = client_record_path(s->options.socket_path, &s->record_path);
         if (r == 0)
@@ -189,6 +196,7 @@ static int open_sockets(Supervisor *s, int *ret_control, int *ret_record) {
                 r = open_record_socket(s, n_handed, ret_record);
         if (r < 0)
                 return r;
+        supervisor_open_http(s, n_handed, names);
         *ret_control = TAKE_FD(control);
         return 0;
 }
@@ -238,12 +246,19 @@ static int start_recorder(Supervisor *s, int record_fd) {
                 .directory = s->options.state_directory,
                 .listen_fd = record_fd,
                 .policy = supervisor_policy(s),
+                .http = supervisor_http(s),
                 .recorded = on_recorded,
                 .state_changed = on_recorder_state,
+                .linked = tidings_linked,
+                .asked = tidings_asked,
                 .userdata = s };
+        int r;
 
         find_recorder_user(s, &options);
-        return recorder_new(s->event, &options, &s->recorder);
+        r = recorder_new(s->event, &options, &s->recorder);
+        if (r == 0)
+                tidings_linked(s); /* the first one was linked before we had it */
+        return r;
 }
 
 static int open_all(Supervisor *s, char **ret_error) {
@@ -259,6 +274,7 @@ static int open_all(Supervisor *s, char **ret_error) {
                 *ret_error = sentence("can't open the tree", r, &s->tree_error);
                 return r;
         }
+        s->starts = tidings_count_start(s->tree.fd);
         s->record_host = (RecordHost){ .host = s->host_name,
                 .boot_id = s->boot_id,
                 .tree_path = s->tree.path,
@@ -331,6 +347,7 @@ int supervisor_run(Supervisor *s) {
                 /* Unlinked before the sockets close, so that a launcher finds no socket rather than a dead one. */
                 (void)unlink(s->options.socket_path);
                 (void)unlink(s->record_path);
+                http_sockets_unlink(&s->http);
                 tree_remove_if_empty(&s->tree);
         }
         return r;
@@ -352,6 +369,7 @@ void supervisor_free(Supervisor *s) {
         }
         if (s->recorder)
                 recorder_free(s->recorder);
+        http_sockets_deinit(&s->http);
         watching_deinit(s);
         measure_deinit();
         rows_deinit(&s->rows);
@@ -361,6 +379,8 @@ void supervisor_free(Supervisor *s) {
         sd_event_source_disable_unref(s->more);
         sd_event_source_disable_unref(s->idle);
         sd_event_source_disable_unref(s->pass);
+        sd_event_source_disable_unref(s->samples);
+        sd_event_source_disable_unref(s->http_retry);
         json_decref(s->ended);
         group_events_deinit(&s->events);
         tree_deinit(&s->tree);

@@ -540,6 +540,7 @@ class World:
             XDG_STATE_HOME=self.state,
             XDG_CONFIG_HOME=self.directory,
             NO_COLOR="1",
+            SCIDEX_HTTP_LISTEN="no",  # else all of them, as root, would ask for the port of the machine's own
         )
         if self.tree:
             environment["SCIDEX_TREE"] = self.tree

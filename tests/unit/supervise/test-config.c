@@ -151,7 +151,8 @@ static void every_key_is_read(void **state) {
                 "memory_max = 16G\nmemory_total_max = 64G\ntimeout_max = 1d\nruns_max = 20\n"
                 "[users]\ngroup = science\nadmin_group = wheel\n"
                 "[storage]\npostgres = host=db dbname=scidex\nsqlite = /disk/scidex/spool.sqlite\nhistory = 60days\n"
-                "history_size = 2G\nrecord_cmdline = argv0\n[http]\nlisten = 127.0.0.1:9000\nanalysis_ids = no\n");
+                "history_size = 2G\nrecord_cmdline = argv0\n[http]\nlisten = 127.0.0.1:9000 /run/x\nanalysis_ids = no\n"
+                "hosts = status.example.org other\n");
         assert_well(p);
         assert_int_equal(p->config->defaults.memory_bytes, 4 * GIB);
         assert_int_equal(p->config->defaults.swap_bytes, GIB);
@@ -170,7 +171,8 @@ static void every_key_is_read(void **state) {
         assert_int_equal(p->config->history_usec, 60 * 24 * 60 * MIN);
         assert_int_equal(p->config->history_bytes, 2 * GIB);
         assert_int_equal(p->config->record_cmdline, RECORD_CMDLINE_ARGV0);
-        assert_string_equal(p->config->http_listen, "127.0.0.1:9000");
+        assert_string_equal(p->config->http_listen, "127.0.0.1:9000 /run/x");
+        assert_string_equal(p->config->http_hosts, "status.example.org other");
         assert_false(p->config->http_analysis_ids);
         assert_int_equal(p->config->n_files, 1);
         assert_string_equal(p->config->files[0], p->file);
@@ -421,8 +423,23 @@ static const struct {
                 "arguments) or no",
                 true, false },
         { "[http]\nlisten = localhost:80\n",
-                "FILE:2: [http] listen = \"localhost:80\": not an ADDRESS:PORT of numbers; write e.g. listen = "
-                "127.0.0.1:8787, [::1]:8787, or no",
+                "FILE:2: [http] listen = \"localhost:80\": neither an ADDRESS:PORT of numbers nor a /PATH; write e.g. "
+                "listen = 127.0.0.1:8787 [::1]:8787 /run/scidex/http, or no",
+                true, false },
+        { "[http]\nlisten = 127.0.0.1:80 no\n",
+                "FILE:2: [http] listen = \"127.0.0.1:80 no\": \"no\" is neither an ADDRESS:PORT of numbers nor a "
+                "/PATH; "
+                "write e.g. listen = 127.0.0.1:8787 [::1]:8787 /run/scidex/http, or no",
+                true, false },
+        { "[http]\nlisten = /1 /2 /3 /4 /5 /6 /7 /8 /9 /10 /11 /12 /13 /14 /15 /16 /17\n",
+                "FILE:2: [http] listen = \"/1 /2 /3 /4 /5 /6 /7 /8 /9 /10 /11 /12 /13 /14 /15 /16 /17\": names more "
+                "than 16; "
+                "leave some out",
+                true, false },
+        { "[http]\nhosts = a.example b/c\n",
+                "FILE:2: [http] hosts = \"a.example b/c\": \"b/c\" is not the name of a host; write names without "
+                "port, e.g. "
+                "hosts = status.example.org",
                 true, false },
         { "[http]\nanalysis_ids = maybe\n",
                 "FILE:2: [http] analysis_ids = \"maybe\": neither yes nor no; write yes or no", true, false },
@@ -598,9 +615,13 @@ static void the_recorder_is_told_in_its_words(void **state) {
 }
 
 static void an_address_is_of_numbers(void **state) {
-        static const char *const good[] = { "0.0.0.0:1", "127.0.0.1:65535", "[::1]:8787", "[::]:80" };
+        static const char *const good[] = { "0.0.0.0:1", "127.0.0.1:65535", "[::1]:8787", "[::]:80", "/run/x",
+                "127.0.0.1:1 [::1]:2\t/a/b" };
         static const char *const bad[] = { "127.0.0.1", ":80", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x",
-                "::1:80", "[::1:80", "[::1]80", "*:80", "]:80" };
+                "::1:80", "[::1:80", "[::1]80", "*:80", "]:80", "relative/path", "/", "/run/",
+                "127.0.0.1:1,127.0.0.1:2",
+                "/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+                "01234567" };
         Place *p = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(good) + ELEMENTSOF(bad); i++) {
