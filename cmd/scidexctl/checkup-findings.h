@@ -18,3 +18,5 @@ void finding_add(Findings *f, const char *name, const char *status, const char *
 
 /* The database that the record is sent to; nothing where none is configured. */
 void check_database(Findings *f, const DoctorFacts *d);
+/* The places that the supervisor listens at for browsers; nothing where it names none. */
+void check_http(Findings *f, const DoctorFacts *d);

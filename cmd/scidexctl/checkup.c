@@ -349,7 +349,8 @@ static void check_state_directory(Findings *f, const DoctorFacts *d) {
 json_t *checkup(const DoctorFacts *d) {
         static void (*const checks[])(Findings * f, const DoctorFacts *d) = { check_kernel, check_cgroup2,
                 check_container, check_controllers, check_swap, check_pressure, check_manager, check_enforcement,
-                check_sockets, check_supervisor, check_programs, check_storage, check_state_directory, check_database };
+                check_sockets, check_supervisor, check_programs, check_storage, check_state_directory, check_database,
+                check_http };
         Findings f = { .list = json_array() };
 
         for (size_t i = 0; f.list && i < ELEMENTSOF(checks); i++)

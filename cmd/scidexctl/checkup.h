@@ -39,7 +39,7 @@ typedef struct DoctorFacts {
         bool tree_writable;   /* the given one */
         bool bus;             /* root: the system manager, others: the user's manager takes a connection */
         bool state_on_network;
-        bool has_run, has_supervisor, has_recorder; /* the programs are found */
+        bool has_run, has_supervisor, has_recorder, has_full_recorder; /* the programs are found */
 } DoctorFacts;
 
 /* A list of {"name","status":"ok"|"warning"|"not ok","why","remedy"}; remedy is null when ok. NULL on OOM. */

@@ -176,6 +176,7 @@ static void gather_answers(DoctorFacts *d, const Options *options) {
         d->has_run = program_is_found("scidex-run");
         d->has_supervisor = program_is_found("scidex-supervisor");
         d->has_recorder = program_is_found("scidex-recorder");
+        d->has_full_recorder = program_is_found("scidex-recorder-full");
         if (status)
                 d->status = ask(options, WHERE_LIVE, status);
         if (storage)

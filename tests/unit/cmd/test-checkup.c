@@ -39,6 +39,7 @@ static DoctorFacts facts_good(void) {
                 .has_run = true,
                 .has_supervisor = true,
                 .has_recorder = true,
+                .has_full_recorder = true,
         };
 }
 
@@ -444,6 +445,38 @@ static void what_the_server_itself_says_is_looked_at(void **state) {
         }
 }
 
+static void places_of_the_status_over_http_are_looked_at(void **state) {
+        static const struct {
+                const char *http;
+                bool has_full_recorder;
+                const char *status, *word;
+        } cases[] = {
+                { "[]", true, "", "" },
+                { "[{\"listen\":\"127.0.0.1:8787\",\"ok\":true,\"detail\":null},"
+                  "{\"listen\":\"/run/x\",\"ok\":true,\"detail\":null}]",
+                        true, "ok", "at 127.0.0.1:8787, /run/x" },
+                { "[{\"listen\":\"/run/x\",\"ok\":true,\"detail\":null},"
+                  "{\"listen\":\"127.0.0.1:8787\",\"ok\":false,\"detail\":\"Address already in use\"}]",
+                        true, "warning", "can't listen at 127.0.0.1:8787: Address already in use" },
+                { "[{\"listen\":\"/run/x\",\"ok\":true,\"detail\":null}]", false, "warning", "not found" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(json_decrefp) json_t *findings = NULL;
+                DoctorFacts facts = facts_good();
+
+                facts.has_full_recorder = cases[i].has_full_recorder;
+                facts.status = json_pack("{s:{s:s, s:o}}", "status", "version", SCIDEX_VERSION, "http",
+                        json_loads(cases[i].http, 0, NULL));
+                findings = checkup(&facts);
+                assert_string_equal(status_of(findings, "status over HTTP"), cases[i].status);
+                if (*cases[i].word && !strstr(why_of(findings, "status over HTTP"), cases[i].word))
+                        fail_msg("'%s' does not say '%s'", why_of(findings, "status over HTTP"), cases[i].word);
+                every_finding_that_is_not_ok_has_a_remedy(findings);
+                json_decref(facts.status);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(pure_v2_with_systemd_is_ok),
@@ -462,6 +495,7 @@ int main(void) {
                 cmocka_unit_test(corrupt_file_set_aside_is_a_warning),
                 cmocka_unit_test(socket_directory_of_another_is_not_ok),
                 cmocka_unit_test(given_tree_that_is_not_writable_is_not_ok),
+                cmocka_unit_test(places_of_the_status_over_http_are_looked_at),
                 cmocka_unit_test(without_a_database_nothing_is_said_of_one),
                 cmocka_unit_test(a_database_that_the_supervisor_has_not_taken_up_is_a_warning),
                 cmocka_unit_test(a_database_that_takes_all_is_ok),

@@ -399,6 +399,60 @@ static void a_changed_policy_is_the_next_recorders_and_no_trouble(void **state) 
         assert_int_equal(recorder_pid(l->recorder), first);
 }
 
+static void what_is_listened_at_is_the_next_recorders_and_no_trouble(void **state) {
+        Link *l = *state;
+        _cleanup_(close_fdp) int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, HTTP_SOCKETS_LOW);
+        RecorderHttp http = { .fds = { fd }, .n_fds = 1, .hosts = "a.example  b", .hides_analysis_ids = true };
+        RecorderHttp none = { .n_fds = 0, .hosts = "a.example" };
+        pid_t first;
+
+        start(l, "quick");
+        send_row(l, "event", 10, "before");
+        until(l, all_recorded);
+        first = recorder_pid(l->recorder);
+        assert_int_equal(recorder_starts(l->recorder), 1);
+        assert_int_equal(recorder_set_http(l->recorder, &http), 0);
+        send_row(l, "event", 10, "after");
+        until(l, all_recorded);
+        assert_int_not_equal(recorder_pid(l->recorder), first);
+        assert_int_equal(recorder_starts(l->recorder), 2);
+        assert_true(is_told(l, "--http-fd 5 --http-host a.example --http-host b --http-hide-analysis-ids"));
+        assert_int_equal(l->n_said, 0);
+
+        assert_int_equal(recorder_set_http(l->recorder, &http), 0); /* the same: nobody is ended for it */
+        send_row(l, "event", 10, "again");
+        until(l, all_recorded);
+        assert_int_equal(recorder_starts(l->recorder), 2);
+
+        assert_int_equal(recorder_set_http(l->recorder, &none), 0);
+        send_row(l, "event", 10, "none");
+        until(l, all_recorded);
+        assert_int_equal(recorder_starts(l->recorder), 3);
+        assert_false(is_told(l, "--http"));
+}
+
+static void a_tiding_is_left_out_where_the_recorder_is_behind(void **state) {
+        Link *l = *state;
+        _cleanup_(freep) char *gate = NULL;
+        unsigned n = 0;
+        int fd, r = 0;
+
+        start(l, "deaf");
+        while (r == 0 && n < 10000) {
+                r = recorder_tell(l->recorder, json_pack("{s:i, s:s, s:[]}", "v", 1, "op", "state", "rows"));
+                n += r == 0;
+        }
+        assert_int_equal(r, -ENOBUFS);
+        send_row(l, "event", 1000, "event"); /* there is room for what matters */
+        gate = text_printf("%s/gate", l->way);
+        fd = open(gate, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        close_fd(fd);
+        until(l, all_recorded);
+        assert_int_equal(recorder_starts(l->recorder), 1);
+        assert_int_equal(recorder_tell(l->recorder, NULL), -ENOMEM);
+}
+
 /* How often the recorder's environment has it. */
 static unsigned has_variable(const Link *l, const char *variable) {
         _cleanup_(freep) char *path = text_printf("/proc/%d/environ", (int)recorder_pid(l->recorder)), *text = NULL;
@@ -472,6 +526,8 @@ int main(int argc, char **argv) {
                 WITH_LINK(a_row_too_long_for_a_packet_does_not_hold_up_the_others),
                 WITH_LINK(above_the_bound_runs_are_dropped_and_events_kept),
                 WITH_LINK(a_recorder_that_can_not_be_started_is_said_once_and_tried_again),
+                WITH_LINK(what_is_listened_at_is_the_next_recorders_and_no_trouble),
+                WITH_LINK(a_tiding_is_left_out_where_the_recorder_is_behind),
                 WITH_LINK(a_changed_policy_is_the_next_recorders_and_no_trouble),
                 WITH_LINK(the_database_stands_in_the_recorders_environment_and_not_in_its_arguments),
                 WITH_LINK(a_user_is_found_in_the_file_and_nowhere_else),
