@@ -160,7 +160,8 @@ def validator(name, definition=None):
     schema = schema_store()[BASE + name]
     if definition is not None:
         schema = {"$ref": f"{BASE}{name}#/$defs/{definition}"}
-    resolver = jsonschema.RefResolver(BASE + name, schema, store=dict(schema_store()))
+    # A base of its own: relative references lie beside it.
+    resolver = jsonschema.RefResolver(BASE + "definition", schema, store=dict(schema_store()))
     return jsonschema.Draft202012Validator(schema, resolver=resolver)
 
 
