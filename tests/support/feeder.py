@@ -66,7 +66,12 @@ class Feeder:
         self.process = self.link = None
         self.n, self.waiting, self.refused = 0, [], []
 
+    def more(self):
+        """Further arguments of the recorder, and the fds that it gets for them."""
+        return (), ()
+
     def start(self):
+        more, fds = self.more()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.suppress(FileNotFoundError):
@@ -78,8 +83,8 @@ class Feeder:
         with open(os.path.join(self.directory, "recorder.log"), "ab") as log, theirs, listener:
             self.process = subprocess.Popen(
                 [*self.prefix, program("scidex-recorder"), "--supervisor-fd", str(theirs.fileno()), "--listen-fd", str(listener.fileno()),
-                 "--directory", os.path.join(self.directory, "spool")],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs.fileno(), listener.fileno()),
+                 "--directory", os.path.join(self.directory, "spool"), *more],
+                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs.fileno(), listener.fileno(), *fds),
             )  # fmt: skip
         scidextest.OTHERS.add(self.process.pid)
         self.link = ours
