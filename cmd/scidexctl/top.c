@@ -1,318 +1,272 @@
 /*
- * `scidexctl top`: what runs, shown again whenever something is killed and every 5 s.
+ * `scidexctl top`: what runs, nearest to its limits first, looked at again every second.
  *
- * Called by main.  The hard thing is the terminal: it has to be as it was however this ends.  So the signals that end
- * it are blocked and read as a descriptor, beside the keys and the answers, and there is one way out.  A database that
- * goes away is said on the screen, and asked again.
+ * Called by main.  Figures are read from the groups here (top-figures.c); who runs is asked for by a child
+ * (top-worker.c), the less often the more there are, and at once when a group is gone.  So neither a thousand runs nor
+ * a supervisor that hangs keeps a key waiting.  The hard thing is the terminal: it has to be as it was however this
+ * ends, so the signals that end it are blocked and read beside the keys, and there is one way out.
  */
-#include "base/cleanup.h"
+#include "cmd/scidexctl/top.h"
+
 #include "base/clock.h"
 #include "base/file.h"
-#include "cmd/scidexctl/rows.h"
-#include "control/message.h"
-#include "status/field.h"
+#include "cmd/scidexctl/ask.h"
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <termios.h>
 
-#define REFRESH_USEC (5 * USEC_PER_SEC)
-#define HOSTS_MOST   8  /* the silent ones come first */
-#define KILLS_MOST   5  /* the last ones */
-#define LINES_USUAL  24 /* of a terminal that does not tell */
-#define LINES_AROUND 11 /* headings and what parts the tables */
-/* Another screen, no cursor, and long lines are cut: wrapped ones would push the first ones out. */
-#define SCREEN_BEGIN "\x1b[?1049h\x1b[?25l\x1b[?7l"
-#define SCREEN_END   "\x1b[?7h\x1b[?25h\x1b[?1049l"
-#define SCREEN_HOME  "\x1b[H\x1b[J"
-
-typedef struct Top {
-        const Options *options;
-        Terminal terminal;
-        Source source;
-        int signals; /* owned; INT, TERM, HUP, QUIT */
-        bool is_open;
-        bool screen; /* ours is shown */
-        struct termios before;
-        json_t *hosts, *runs, *events; /* owned; of the last answers, NULL before the first */
-} Top;
+#define TICK_USEC      (1 * USEC_PER_SEC)
+#define LIST_USEC      (2 * USEC_PER_SEC)   /* of a few runs; a packet each is sent for them */
+#define LIST_EACH_USEC (20 * USEC_PER_MSEC) /* more for each run: 1,000 of them every 20 s */
+#define LIST_MOST_USEC (30 * USEC_PER_SEC)
 
 static void top_deinit(Top *t) {
-        if (t->screen) {
-                (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &t->before);
-                (void)fputs(SCREEN_END, stdout);
-                (void)fflush(stdout);
-        }
-        source_deinit(&t->source);
-        t->signals = close_fd(t->signals);
+        worker_stop(&t->worker);
+        screen_deinit(&t->screen);
+        top_rows_deinit(&t->rows);
+        if (t->figures)
+                figures_free(t->figures);
         json_decref(t->hosts);
         json_decref(t->runs);
         json_decref(t->events);
+        free(t->failure);
+        free(t->selected);
+        free(t->target);
+        free(t->target_name);
+        free(t->text);
+        free(t->notice);
+        free(t->pending);
 }
 
-static json_t *top_ask(Top *t, const char *op, uint64_t limit) {
-        Options options = *t->options;
-        _cleanup_(json_decrefp) json_t *failure = NULL, *request = NULL;
-        bool live = strcmp(op, "list") == 0;
+/* What somebody typed or a row was renamed to in the meantime does not move the mark to another run. */
+static void keep_selected(Top *t) {
+        size_t place = t->selected ? top_rows_find(&t->rows, t->selected) : SIZE_MAX;
 
-        options.limit = limit;
-        if (options.all_hosts)
-                return rows_ask(&t->source, &options, op);
-        request = request_filtered(op, &options, &failure);
-        return request ? ask(&options, live ? WHERE_LIVE : WHERE_RECORD, request) : TAKE_PTR(failure);
+        if (t->rows.n == 0) {
+                t->place = t->first = 0;
+                return;
+        }
+        t->place = place != SIZE_MAX ? place : MIN_OF(t->place, t->rows.n - 1);
+        if (place == SIZE_MAX && t->rows.rows[t->place].run_id) {
+                free(t->selected);
+                t->selected = strdup(t->rows.rows[t->place].run_id);
+        }
 }
 
-/* The rows of an answer in place of those before. NULL, or the answer if it is a failure. */
-static json_t *take_rows(json_t *answer, json_t **rows) {
-        if (answer_status(answer) != CTL_OK)
-                return answer ? answer : answer_failed("failed", NULL, "out of memory");
+void top_rebuild(Top *t) {
+        top_rows_deinit(&t->rows);
+        t->view.filter = t->filter;
+        if (top_rows_make(t->runs, &t->view, figures_find, t->figures, clock_realtime_usec(), &t->rows) < 0)
+                top_rows_deinit(&t->rows);
+        keep_selected(t);
+}
+
+static char *message_of(const json_t *error) {
+        const char *message = field_text(error, "message");
+
+        return message ? text_escape(message) : NULL;
+}
+
+static void take_rows(json_t **rows, const json_t *answer, const char *name) {
+        json_t *now = json_object_get(answer, name);
+
+        if (!now)
+                return;
         json_decref(*rows);
-        *rows = json_incref(json_object_get(answer, "rows"));
-        json_decref(answer);
-        return NULL;
+        *rows = json_incref(now);
 }
 
-/* Of this host alone, that nothing runs or is recorded is no failure: so it is before the first run. */
-static json_t *take_own(json_t *answer, json_t **rows) {
-        if (answer_status(answer) == CTL_NO_ANSWER) {
-                json_decref(answer);
-                json_decref(*rows);
-                *rows = json_array();
-                return NULL;
+static void take_look(Top *t, const json_t *answer) {
+        const json_t *error = json_object_get(answer, "error");
+
+        free(t->failure);
+        t->failure = message_of(error ? error : json_object_get(answer, "no_supervisor"));
+        take_rows(&t->runs, answer, "runs");
+        take_rows(&t->hosts, answer, "hosts");
+        take_rows(&t->events, answer, "events");
+        (void)figures_keep(t->figures, t->runs); /* without memory for them the list's figures are shown */
+        (void)figures_look(t->figures, clock_boottime_usec());
+}
+
+static void take_text(Top *t, const json_t *answer) {
+        const char *run_id = field_text(answer, "run_id"), *text = field_text(answer, "text");
+
+        if (t->mode != TOP_MODE_TEXT || !t->target || !run_id || !text || strcmp(t->target, run_id) != 0)
+                return; /* somebody has gone on */
+        free(t->text);
+        t->text = strdup(text);
+}
+
+static void take_kill(Top *t, const json_t *answer) {
+        _cleanup_(freep) char *failure = message_of(json_object_get(answer, "error"));
+
+        free(t->notice);
+        t->notice = failure ? text_printf("Not killed: %s", failure)
+                            : text_printf("%s: the kill has begun. How it ends: scidexctl why",
+                                      t->target_name ? t->target_name : "");
+}
+
+static void take_answer(Top *t, const json_t *answer) {
+        switch (t->asked) {
+        case TOP_ASKED_LOOK:
+                take_look(t, answer);
+                break;
+        case TOP_ASKED_TEXT:
+                take_text(t, answer);
+                break;
+        case TOP_ASKED_KILL:
+                take_kill(t, answer);
+                t->look_at_usec = 0; /* its state is another now */
+                break;
+        case TOP_ASKED_NOTHING:
+                break;
         }
-        return take_rows(answer, rows);
+        t->asked = TOP_ASKED_NOTHING;
+        top_rebuild(t);
 }
 
-/* NULL, or a failed answer. */
-static json_t *top_look(Top *t) {
-        json_t *failure = NULL;
+static uint64_t list_period(const Top *t) {
+        uint64_t each = json_array_size(t->runs) * LIST_EACH_USEC;
 
-        if (!t->options->all_hosts) {
-                failure = take_own(top_ask(t, "list", 0), &t->runs);
-                return failure ? failure : take_own(top_ask(t, "events", KILLS_MOST), &t->events);
+        return t->options->all_hosts ? 0 : MIN_OF(MAX_OF(LIST_USEC, each), LIST_MOST_USEC);
+}
+
+/* The next question, if there is one and the worker is free: what somebody waits for first. 0, -errno. */
+static int ask_next(Top *t, uint64_t now) {
+        bool is_text = t->mode == TOP_MODE_TEXT && t->target;
+        int r = 0;
+
+        if (t->worker.is_asked)
+                return 0;
+        if (t->pending) {
+                _cleanup_(freep) char *run_id = TAKE_PTR(t->pending);
+
+                t->asked = TOP_ASKED_KILL;
+                r = worker_ask(&t->worker, "kill", run_id);
+        } else if (is_text && now >= t->text_at_usec) {
+                t->asked = TOP_ASKED_TEXT;
+                t->text_at_usec = usec_add(now, LIST_USEC);
+                r = worker_ask(&t->worker, "show", t->target);
+        } else if (now >= t->look_at_usec) {
+                t->asked = TOP_ASKED_LOOK;
+                t->look_at_usec = usec_add(now, list_period(t));
+                r = worker_ask(&t->worker, t->options->all_hosts && t->runs ? "wait" : "look", NULL);
         }
-        if (!t->is_open) {
-                failure = ask_open_database(t->options, &t->source);
-                t->source.interrupt_fd = t->signals;
-                t->is_open = !failure;
+        return r;
+}
+
+/* One that has ended is seen by its directory before the list is due: ask, but not for each of a thousand. */
+static void tick(Top *t, uint64_t now) {
+        if (!t->options->all_hosts && figures_look(t->figures, now))
+                t->look_at_usec = MIN_OF(t->look_at_usec, usec_add(now, TICK_USEC));
+        top_rebuild(t);
+}
+
+static int worker_read(Top *t) {
+        _cleanup_(json_decrefp) json_t *answer = NULL;
+        int r = worker_take(&t->worker, &answer);
+
+        if (answer)
+                take_answer(t, answer);
+        return r;
+}
+
+/* 0, -errno: it can't go on. */
+static int wait_once(Top *t, uint64_t until) {
+        struct pollfd ready[] = { { .fd = t->screen.signals, .events = POLLIN },
+                { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = t->worker.fd, .events = POLLIN } };
+        uint64_t left = usec_sub(until, clock_boottime_usec());
+        int n = poll(ready, ELEMENTSOF(ready), (int)(left / USEC_PER_MSEC) + (left > 0));
+
+        if (n < 0)
+                return errno == EINTR ? 0 : -errno;
+        if (ready[0].revents) {
+                t->is_over |= screen_is_ended(&t->screen);
+                top_screen_resize();
         }
-        if (!failure)
-                failure = take_rows(top_ask(t, "list", 0), &t->runs);
-        if (!failure)
-                failure = take_rows(top_ask(t, "hosts", 0), &t->hosts);
-        if (!failure)
-                failure = take_rows(top_ask(t, "events", KILLS_MOST), &t->events);
-        if (failure && t->is_open) {
-                source_deinit(&t->source);
-                t->is_open = false;
-        }
-        return failure;
+        if (ready[1].revents && !top_read_keys(t))
+                t->is_over = true;
+        return ready[2].revents ? worker_read(t) : 0;
 }
 
-static size_t terminal_lines(void) {
-        struct winsize size;
+static int top_loop(Top *t) {
+        uint64_t next = 0;
+        int r = 0;
 
-        return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : LINES_USUAL;
-}
+        while (r == 0 && !t->is_over) {
+                uint64_t now = clock_boottime_usec();
 
-static void title_print(FILE *out, const Top *t, const json_t *failure) {
-        char clock[FORMAT_MAX];
-        const char *message = field_text(json_object_get(failure, "error"), "message");
-        _cleanup_(freep) char *safe = message ? text_escape(message) : NULL;
-        size_t n = json_array_size(t->runs), hosts, silent;
-
-        (void)fprintf(out, "%s  %zu run%s", format_when(clock, clock_realtime_usec()), n, n == 1 ? "" : "s");
-        hosts = hosts_count(t->hosts, &silent);
-        if (t->options->all_hosts)
-                (void)fprintf(out, " on %zu host%s, %zu silent", hosts, hosts == 1 ? "" : "s", silent);
-        (void)fputs(t->screen ? "  (q ends)\n" : "\n", out);
-        if (failure)
-                (void)fprintf(out, "%s: these are the last figures; asked again in 5 s\n", safe ? safe : "no answer");
-        (void)fputc('\n', out);
-}
-
-static void top_print(FILE *out, Top *t, const json_t *failure) {
-        size_t lines = t->screen ? terminal_lines() : SIZE_MAX, hosts = 0, kills;
-        size_t most = SIZE_MAX;
-
-        if (t->screen) {
-                kills = MIN_OF(json_array_size(t->events), (size_t)KILLS_MOST);
-                hosts = t->options->all_hosts ? MIN_OF(json_array_size(t->hosts), (size_t)HOSTS_MOST) : 0;
-                most = lines > LINES_AROUND + hosts + kills ? lines - LINES_AROUND - hosts - kills : 1;
-        }
-        title_print(out, t, failure);
-        if (t->options->all_hosts) {
-                (void)hosts_print(out, &t->terminal, t->hosts, t->screen ? HOSTS_MOST : SIZE_MAX);
-                (void)fputc('\n', out);
-        }
-        runs_sort(t->runs);
-        (void)runs_print(out, &t->terminal, t->runs, t->options->all_hosts, most);
-        if (json_array_size(t->runs) > most)
-                (void)fprintf(out, "and %zu more: scidexctl list%s\n", json_array_size(t->runs) - most,
-                        t->options->all_hosts ? " --all-hosts" : "");
-        (void)fputs("\nLast kills\n", out);
-        (void)events_print(out, &t->terminal, t->events, t->options->all_hosts, KILLS_MOST);
-}
-
-/* In one write, so that no half of it is seen. Line ends are the terminal's own: output is processed as ever. */
-static void top_draw(Top *t, const json_t *failure) {
-        _cleanup_(freep) char *text = NULL;
-        size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
-
-        if (!out)
-                return;
-        t->terminal = terminal_probe(t->options->no_colour);
-        top_print(out, t, failure);
-        if (fclose(out) != 0)
-                return;
-        (void)fputs(t->screen ? SCREEN_HOME : "", stdout);
-        (void)fputs(text, stdout);
-        (void)fflush(stdout);
-}
-
-/* Whether a key says that it is enough. A terminal that is gone says so too. */
-static bool keys_end_it(void) {
-        char keys[64];
-        ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
-
-        if (n <= 0)
-                return n == 0 || (errno != EINTR && errno != EAGAIN);
-        return memchr(keys, 'q', (size_t)n) || memchr(keys, 'Q', (size_t)n) || memchr(keys, 3, (size_t)n);
-}
-
-/* Until there is something new, or 5 s. 0, 1: it is to end; a connection that hung up is noticed when it is asked. */
-static int top_wait(Top *t, bool listening) {
-        uint64_t until = usec_add(clock_boottime_usec(), REFRESH_USEC);
-
-        for (;;) {
-                struct pollfd ready[] = { { .fd = t->signals, .events = POLLIN },
-                        { .fd = STDIN_FILENO, .events = POLLIN },
-                        { .fd = listening ? t->source.fd : -EBADF, .events = POLLIN } };
-                uint64_t left = usec_sub(until, clock_boottime_usec());
-                int n = poll(ready, ELEMENTSOF(ready),
-                        listening ? SOURCE_DATABASE_MSEC : (int)(left / USEC_PER_MSEC) + (left > 0));
-
-                if (n < 0 && errno != EINTR)
-                        return 1;
-                if (n < 0) {
-                        top_draw(t, NULL); /* of another size */
-                        continue;
+                if (now >= next) {
+                        next = usec_add(now, TICK_USEC);
+                        tick(t, now);
                 }
-                if (ready[0].revents || (ready[1].revents && keys_end_it()))
-                        return 1;
-                if (n == 0 || ready[2].revents)
-                        return 0;
+                r = ask_next(t, now);
+                top_draw(t);
+                if (r == 0)
+                        r = wait_once(t, next);
         }
+        return r;
 }
 
-/* Asks to be told, waits for that or a key, and takes the answer. 0, 1: it is to end. */
-static int top_listen(Top *t) {
-        _cleanup_(json_decrefp) json_t *request = message_request("listen");
-        _cleanup_(message_deinit) Message message = MESSAGE_NONE;
+/* The first answer, for which somebody may not want to wait. NULL with 0: it was interrupted. */
+static int first_look(Top *t, json_t **ret_answer) {
+        int r = worker_ask(&t->worker, "look", NULL);
+
+        *ret_answer = NULL;
+        while (r == 0 && !*ret_answer) {
+                struct pollfd ready[] = { { .fd = t->screen.signals, .events = POLLIN },
+                        { .fd = t->worker.fd, .events = POLLIN } };
+
+                if (poll(ready, ELEMENTSOF(ready), -1) < 0 && errno != EINTR)
+                        return -errno;
+                if (ready[0].revents && screen_is_ended(&t->screen))
+                        return 0;
+                if (ready[1].revents)
+                        r = worker_take(&t->worker, ret_answer);
+        }
+        return r;
+}
+
+static int fail(const Options *options, const char *what, int r) {
+        _cleanup_(json_decrefp) json_t *failure = r == -ENOTSUP
+                ? answer_failed("failed", "set TERM to what it is, for example TERM=xterm; or: scidexctl top | cat",
+                          "curses does not know this terminal (TERM=%s)", getenv("TERM") ? getenv("TERM") : "")
+                : answer_failed("failed", NULL, "%s: %s", what, strerror(-r));
+
+        return answer_report_failure(options, failure);
+}
+
+static int top_on_screen(Top *t, const json_t *answer) {
         int r;
 
-        if (!t->is_open)
-                return top_wait(t, false);
-        if (!request || json_object_set_new(request, "timeout_usec", json_integer(REFRESH_USEC)) < 0)
-                return 1;
-        r = message_send(t->source.fd, request, NULL, 0);
-        if (r == 0 && top_wait(t, true) != 0)
-                return 1;
-        if (r == 0)
-                r = message_receive(t->source.fd, &message);
-        if (r != 0 || !json_is_true(json_object_get(message.body, "ok"))) {
-                source_deinit(&t->source);
-                t->is_open = false;
-        }
-        return 0;
-}
-
-static void on_window(int number) {
-        (void)number; /* poll(2) returns, which is all that is wanted */
-}
-
-static int screen_begin(Top *t) {
-        struct sigaction window = { .sa_handler = on_window };
-        struct termios raw;
-
-        if (tcgetattr(STDIN_FILENO, &t->before) < 0)
-                return -errno;
-        raw = t->before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        raw.c_cc[VSUSP] = _POSIX_VDISABLE; /* a stopped one would leave the terminal as it is */
-        raw.c_cc[VMIN] = 1;
-        raw.c_cc[VTIME] = 0;
-        (void)sigaction(SIGWINCH, &window, NULL);
-        if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw) < 0)
-                return -errno;
-        t->screen = true;
-        (void)fputs(SCREEN_BEGIN, stdout);
-        return 0;
-}
-
-static int block_signals(Top *t) {
-        static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-        sigset_t set;
-
-        (void)sigemptyset(&set);
-        for (size_t i = 0; i < ELEMENTSOF(ends); i++)
-                (void)sigaddset(&set, ends[i]);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-                return -errno;
-        t->signals = signalfd(-1, &set, SFD_CLOEXEC);
-        return t->signals < 0 ? -errno : 0;
-}
-
-static bool is_interrupted(const Top *t) {
-        struct pollfd ready = { .fd = t->signals, .events = POLLIN };
-
-        return poll(&ready, 1, 0) > 0;
-}
-
-/* Once, for a file or a program. */
-static int top_once(Top *t) {
-        _cleanup_(json_decrefp) json_t *failure = top_look(t), *result = NULL;
-
-        if (failure)
-                return answer_report_failure(t->options, failure);
-        if (!t->options->json) {
-                top_draw(t, NULL);
-                return CTL_OK;
-        }
-        runs_sort(t->runs);
-        result =
-                json_pack("{s:b, s:O*, s:O, s:O}", "ok", true, "hosts", t->hosts, "runs", t->runs, "events", t->events);
-        return result && json_print(result) == 0 ? CTL_OK : CTL_NO_ANSWER;
+        t->figures = figures_new();
+        if (!t->figures)
+                return fail(t->options, "top", -ENOMEM);
+        take_look(t, answer);
+        r = top_screen_begin(t->options);
+        if (r < 0)
+                return fail(t->options, "setting the terminal up", r);
+        top_rebuild(t);
+        r = top_loop(t);
+        top_screen_end();
+        return r == 0 ? CTL_OK : fail(t->options, "the process that asks for top", r);
 }
 
 int verb_top(const Options *options, const Terminal *terminal) {
-        _cleanup_(top_deinit)
-                Top t = { .options = options, .terminal = *terminal, .source = SOURCE_NONE, .signals = -EBADF };
-        _cleanup_(json_decrefp) json_t *failure = NULL;
-        int r;
+        _cleanup_(top_deinit) Top t = { .options = options, .screen = SCREEN_NONE, .worker = WORKER_NONE };
+        _cleanup_(json_decrefp) json_t *answer = NULL;
+        int r = screen_block_signals(&t.screen);
 
-        if (options->json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
-                return top_once(&t);
-        r = block_signals(&t);
         if (r == 0)
-                failure = top_look(&t); /* who never answered is no table to look at */
-        if (failure)
-                return is_interrupted(&t) ? CTL_OK : answer_report_failure(options, failure);
+                r = worker_start(&t.worker, options);
         if (r == 0)
-                r = screen_begin(&t);
-        if (r < 0) {
-                failure = answer_failed("failed", NULL, "setting the terminal up: %s", strerror(-r));
-                return answer_report_failure(options, failure);
-        }
-        do {
-                top_draw(&t, failure);
-                if (top_listen(&t) != 0)
-                        break;
-                json_decref(failure);
-                failure = top_look(&t);
-        } while (!is_interrupted(&t));
-        return CTL_OK;
+                r = first_look(&t, &answer);
+        if (r < 0)
+                return fail(options, "asking", r);
+        if (!answer)
+                return CTL_OK;
+        if (answer_status(answer) != CTL_OK) /* who never answered is no table to look at */
+                return answer_report_failure(options, answer);
+        if (options->json || !screen_is_possible())
+                return top_once(options, terminal, answer);
+        return top_on_screen(&t, answer);
 }
