@@ -85,7 +85,7 @@ static const char *header(Exchange *exchange, const char *name) {
 
 typedef struct Count {
         const char *name;
-        unsigned n;
+        unsigned n, n_odd; /* n_odd: whose name is no token, so that somebody else may read another one */
 } Count;
 
 static enum MHD_Result count_header(void *userdata, enum MHD_ValueKind kind, const char *key, const char *value) {
@@ -93,6 +93,8 @@ static enum MHD_Result count_header(void *userdata, enum MHD_ValueKind kind, con
 
         if (strcasecmp(key, count->name) == 0)
                 count->n++;
+        if (!http_is_token(key))
+                count->n_odd++;
         return MHD_YES;
 }
 
@@ -101,6 +103,14 @@ static unsigned count_headers(Exchange *exchange, const char *name) {
 
         (void)MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, count_header, &count);
         return count.n;
+}
+
+/* "Transfer-Encoding : chunked" is one to some on the way, and none to others. */
+static bool has_odd_header(Exchange *exchange) {
+        Count count = { .name = "" };
+
+        (void)MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, count_header, &count);
+        return count.n_odd > 0;
 }
 
 static Answer answer_problem(unsigned status, const char *detail, const char *hint, bool is_last) {
@@ -142,7 +152,9 @@ static bool is_refused(Exchange *exchange, const char *method, const char *versi
                 *ret = answer_problem(405, READS_ONLY, READS_HINT, true);
                 if (ret->response)
                         (void)MHD_add_response_header(ret->response, MHD_HTTP_HEADER_ALLOW, ALLOWED);
-        } else if (has_body(exchange))
+        } else if (has_odd_header(exchange))
+                *ret = answer_problem(400, "a header's name is not well-formed", NULL, true);
+        else if (has_body(exchange))
                 *ret = answer_problem(400, "a request here has no body", BODIES_HINT, true);
         else if (exchange->is_long)
                 *ret = answer_problem(414, "the target is longer than 2,048 bytes", NULL, true);

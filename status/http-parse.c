@@ -170,6 +170,14 @@ bool http_host_is_ours(const char *host, const struct sockaddr *local, const cha
         return (is_local_address(name, local) || strcasecmp(name, "localhost") == 0) && is_local_port(port, local);
 }
 
+bool http_is_token(const char *text) {
+        const char *p = text;
+
+        while (*p && (isalnum((unsigned char)*p) || strchr("!#$%&'*+-.^_`|~", *p)))
+                p++;
+        return p > text && *p == '\0';
+}
+
 /* "q=0.5" among the parameters, in thousandths; 1000 without one. What is malformed counts as 0. */
 static unsigned read_quality(const char *parameters, size_t length) {
         const char *end = parameters + length;

@@ -36,6 +36,8 @@ void http_target_deinit(HttpTarget *target);
  */
 bool http_host_is_ours(const char *host, const struct sockaddr *local, const char *const *hosts, size_t n_hosts);
 
+/* Whether it is a name that a header may have (RFC 9110): no blanks, no controls, no separators; not empty. */
+bool http_is_token(const char *text);
 /* Whether Accept-Encoding (NULL: none) lets us send gzip. */
 bool http_accepts_gzip(const char *accept_encoding);
 /* The quality that a header Accept gives a type, 0 to 1000; "" and NULL accept all. Parameters but q are not looked at.

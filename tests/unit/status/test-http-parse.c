@@ -123,6 +123,17 @@ static void any_other_name_is_not(void **state) {
         assert_false(is_ours("[::2]", "::1", 8787));
 }
 
+static void a_header_has_a_name_without_blanks(void **state) {
+        assert_true(http_is_token("Transfer-Encoding"));
+        assert_true(http_is_token("x!#$%&'*+-.^_`|~9"));
+        assert_false(http_is_token(""));
+        assert_false(http_is_token("Transfer-Encoding "));
+        assert_false(http_is_token(" Host"));
+        assert_false(http_is_token("Transfer\tEncoding"));
+        assert_false(http_is_token("Host\xc3\xa9"));
+        assert_false(http_is_token("a:b"));
+}
+
 static void gzip_is_sent_to_whom_it_pleases(void **state) {
         assert_true(http_accepts_gzip("gzip"));
         assert_true(http_accepts_gzip("br, GZIP;q=0.5"));
@@ -160,6 +171,7 @@ int main(void) {
                 cmocka_unit_test(a_target_has_an_end),
                 cmocka_unit_test(our_own_names_are_ours),
                 cmocka_unit_test(any_other_name_is_not),
+                cmocka_unit_test(a_header_has_a_name_without_blanks),
                 cmocka_unit_test(gzip_is_sent_to_whom_it_pleases),
                 cmocka_unit_test(the_most_exact_range_counts),
         };
