@@ -178,27 +178,27 @@ bool http_is_token(const char *text) {
         return p > text && *p == '\0';
 }
 
-/* "q=0.5" among the parameters, in thousandths; 1000 without one. What is malformed counts as 0. */
+/* "0.5" in thousandths, at most 1000; what is malformed counts as 0. */
+static unsigned read_thousandths(const char *text, const char *end) {
+        unsigned value = 0, unit = 1000;
+
+        for (; text < end && unit > 0; text++)
+                if (*text >= '0' && *text <= '9') {
+                        value += (unsigned)(*text - '0') * unit;
+                        unit /= 10;
+                } else if (*text != '.')
+                        break;
+        return MIN_OF(value, 1000U);
+}
+
+/* Of the parameters ";q=0.5;…": what q says, 1000 without it. */
 static unsigned read_quality(const char *parameters, size_t length) {
         const char *end = parameters + length;
 
-        for (const char *p = parameters; p < end; p++) {
-                unsigned value = 0, unit = 1000;
-
-                if (*p != ';' && !isspace((unsigned char)*p))
-                        continue;
+        for (const char *p = parameters; p < end; p += strcspn(p, ";")) {
                 p += strspn(p, "; \t");
-                if (p + 1 >= end || (*p != 'q' && *p != 'Q') || p[1] != '=') {
-                        p--;
-                        continue;
-                }
-                for (p += 2; p < end && unit > 0; p++)
-                        if (*p >= '0' && *p <= '9') {
-                                value += (unsigned)(*p - '0') * unit;
-                                unit /= 10;
-                        } else if (*p != '.')
-                                break;
-                return MIN_OF(value, 1000U);
+                if (p + 1 < end && (*p == 'q' || *p == 'Q') && p[1] == '=')
+                        return read_thousandths(p + 2, end);
         }
         return 1000;
 }

@@ -144,6 +144,8 @@ static void gzip_is_sent_to_whom_it_pleases(void **state) {
         assert_false(http_accepts_gzip("gzip;q=0"));
         assert_false(http_accepts_gzip("gzip; q=0.0, *"));
         assert_false(http_accepts_gzip("xgzip, gzipx"));
+        assert_true(http_accepts_gzip("gzip;\v"));
+        assert_true(http_accepts_gzip("gzip;x;\f;q=0.1"));
 }
 
 static void the_most_exact_range_counts(void **state) {
