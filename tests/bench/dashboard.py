@@ -14,6 +14,7 @@ turns of the same kind differ by half of that on a machine with other work.
 """
 
 import argparse
+import http.client
 import json
 import os
 import platform
@@ -85,7 +86,7 @@ class Scraper:
     """/metrics and the status once a second; how long each took."""
 
     def __init__(self, web):
-        self.web, self.seconds, self.over = web, [], threading.Event()
+        self.web, self.seconds, self.failed, self.over = web, [], 0, threading.Event()
         self.thread = threading.Thread(target=self.work)
         self.thread.start()
 
@@ -93,15 +94,17 @@ class Scraper:
         while not self.over.wait(1):
             for path in ("/metrics", "/api/quests/status"):
                 begin = time.monotonic()
-                answer = self.web.ask(path)
+                try:
+                    good = self.web.ask(path).status == 200
+                except (OSError, http.client.HTTPException):
+                    good = False
                 self.seconds.append(time.monotonic() - begin)
-                if answer.status != 200:
-                    print(f"{path}: {answer.status}", file=sys.stderr)
+                self.failed += not good
 
     def end(self):
         self.over.set()
         self.thread.join()
-        return self.seconds
+        return self.seconds, self.failed
 
 
 def processor_sec(pid):
@@ -118,14 +121,14 @@ def turn(world, kind, clients, kills):
     killed = [world.run(*KILLED).run["run_id"] for _ in range(kills)]
     time.sleep(max(0, begin + TURN_SEC - time.monotonic()))
     after, seconds = [processor_sec(pid) for pid in pids], time.monotonic() - begin
-    scrapes = scraper.end() if scraper else []
+    scrapes, failed = scraper.end() if scraper else ([], 0)
     received = watchers.end() if watchers else 0
     late = []
     for run_id in killed:
         (event,) = world.events(run=run_id)
         late.append(parse_time(event["empty_at"]) - parse_time(event["deadline_at"]))
     shares = [(b - a) / seconds for a, b in zip(before, after)]
-    return {"late": late, "supervisor": shares[0], "recorder": shares[1], "scrapes": scrapes, "received": received}
+    return {"late": late, "supervisor": shares[0], "recorder": shares[1], "scrapes": scrapes, "failed": failed, "received": received}
 
 
 def summary(turns):
@@ -140,6 +143,7 @@ def summary(turns):
         "recorder_cpu": round(statistics.median(one["recorder"] for one in turns), 4),
         "scrape_median_sec": round(statistics.median(scrapes), 6) if scrapes else None,
         "scrape_max_sec": round(scrapes[-1], 6) if scrapes else None,
+        "scrapes_failed": sum(one["failed"] for one in turns),
         "received_bytes": sum(one["received"] for one in turns),
     }
 
@@ -152,6 +156,8 @@ def problems(figures):
             found.append(f"{kind}: kills take {one['latency_median_sec'] * 1e3:.1f} ms, without {quiet['latency_median_sec'] * 1e3:.1f} ms")
         if one["supervisor_cpu"] > quiet["supervisor_cpu"] * SUPERVISOR_FACTOR + SUPERVISOR_SLACK:
             found.append(f"{kind}: the supervisor takes {one['supervisor_cpu']:.1%} of a processor, without {quiet['supervisor_cpu']:.1%}")
+        if one["scrapes_failed"] > 0:
+            found.append(f"{kind}: {one['scrapes_failed']} scrapes were not answered")
         if one["recorder_cpu"] > RECORDER_SHARE:
             found.append(f"{kind}: the recorder takes {one['recorder_cpu']:.0%} of a processor")
     if figures["dashboards"]["received_bytes"] == 0:
