@@ -7,14 +7,22 @@
 #include "status/api.h"
 
 #include "base/cleanup.h"
+#include "status/http-parse.h"
 #include "status/metrics.h"
 
+/* OpenMetrics where it is asked for by name and before the other; who takes anything gets what all can read. */
+static MetricsFormat format_of(const char *accept) {
+        return http_accept_quality(accept, "application/openmetrics-text") > http_accept_quality(accept, "text/plain")
+                ? METRICS_OPENMETRICS
+                : METRICS_TEXT;
+}
+
 const char *api_choose_metrics(const char *accept) {
-        return metrics_content_type(metrics_format(accept));
+        return metrics_content_type(format_of(accept));
 }
 
 int api_handle_metrics(const Board *board, const HttpRequest *request, HttpReply *reply) {
-        MetricsFormat format = metrics_format(request->accept);
+        MetricsFormat format = format_of(request->accept);
         _cleanup_(json_decrefp) json_t *status = api_status(board);
 
         if (!status || !board->tally)

@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 
 typedef struct Figure {
         MetricFamily family;
@@ -217,35 +216,4 @@ char *metrics_render(const json_t *status, const Tally *tally, MetricsFormat for
 const char *metrics_content_type(MetricsFormat format) {
         return format == METRICS_OPENMETRICS ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                              : "text/plain; version=0.0.4; charset=utf-8";
-}
-
-/* The q of one element's parameters, which end before end; 1 without one. */
-static double quality_of(const char *p, const char *end) {
-        while ((p = memchr(p, ';', (size_t)(end - p)))) {
-                p++;
-                p += strspn(p, " \t");
-                if (strncasecmp(p, "q=", 2) == 0)
-                        return strtod(p + 2, NULL);
-        }
-        return 1;
-}
-
-/* The weight that a header gives to a type: of its parameters only q counts. -1: it does not name it. */
-static double weight_of(const char *accept, const char *type) {
-        size_t length = strlen(type), n;
-
-        for (const char *p = accept; *p; p += n + (p[n] == ',')) {
-                p += strspn(p, " \t");
-                n = strcspn(p, ",");
-                if (n >= length && strncasecmp(p, type, length) == 0 && (n == length || strchr(" \t;", p[length])))
-                        return quality_of(p + length, p + n);
-        }
-        return -1;
-}
-
-MetricsFormat metrics_format(const char *accept) {
-        double open = accept ? weight_of(accept, "application/openmetrics-text") : -1;
-        double text = accept ? weight_of(accept, "text/plain") : -1;
-
-        return open > 0 && open >= text ? METRICS_OPENMETRICS : METRICS_TEXT;
 }

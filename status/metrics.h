@@ -15,8 +15,6 @@ typedef enum MetricsFormat {
         _METRICS_FORMAT_MAX,
 } MetricsFormat;
 
-/* What an Accept header asks for; METRICS_TEXT where it (or NULL) asks for none of both. */
-MetricsFormat metrics_format(const char *accept);
 /* The Content-Type. Static. */
 const char *metrics_content_type(MetricsFormat format);
 
