@@ -109,9 +109,11 @@ static void memory_cells(Table *table, const GroupNode *node) {
 
 static void node_row(Table *table, const Groups *groups, size_t i, const char *prefix) {
         const GroupNode *node = &groups->nodes[i];
+        const char *slash = strrchr(node->name, '/'); /* of the tree, whose path stands above */
         char cpu[FORMAT_MAX];
 
-        table_cell(table, node->kind == GROUP_FOREIGN ? TONE_BAD : TONE_STRONG, "%s%s", prefix, node->name);
+        table_cell(table, node->kind == GROUP_FOREIGN ? TONE_BAD : TONE_STRONG, "%s%s", prefix,
+                slash ? slash + 1 : node->name);
         state_cell(table, node);
         memory_cells(table, node);
         table_text(table, TONE_PLAIN,
@@ -191,6 +193,8 @@ int groups_print(FILE *out, const Terminal *terminal, const Groups *groups) {
         const Branches *branches = terminal->utf8 ? &branches_utf8 : &branches_ascii;
         int r = 0;
 
+        if (groups->n > 0)
+                paragraph_print(out, &(Terminal){ .utf8 = terminal->utf8 }, 0, 0, groups->nodes[0].name);
         for (size_t i = 0; r == 0 && i < groups->n; i++)
                 r = rows_of(&table, groups, i, branches);
         if (r == 0)

@@ -46,7 +46,7 @@ static const struct {
         [COLUMN_ANALYSIS] = { "ANALYSIS", ANALYSIS_LEAST, 0, false },
         [COLUMN_STATE] = { "STATE", 8, 0, false },
         [COLUMN_AGE] = { "AGE", 9, 4, true },
-        [COLUMN_LEFT] = { "LEFT", 9, 0, true },
+        [COLUMN_LEFT] = { "LEFT", 10, 0, true },
         [COLUMN_MEMORY] = { "MEMORY / LIMIT", 19, 0, true },
         [COLUMN_BAR] = { "", BAR_WIDTH, 2, false },
         [COLUMN_CACHE] = { "CACHE", 8, 3, true },
