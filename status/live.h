@@ -142,7 +142,7 @@ bool live_is_watched(const Live *live);
  * Who listens, each in the order of their calls; at most LIVE_LISTENERS_MAX of a kind. 0 or -ENOSPC. func NULL takes
  * back what userdata listens to.
  */
-#define LIVE_LISTENERS_MAX 4
+#define LIVE_LISTENERS_MAX 8
 /* Something changed: a run, its state, its figures, the supervisor. Once per packet; coalescing is the listener's. */
 typedef void (*LiveChangeFunc)(void *userdata);
 int live_on_change(Live *live, LiveChangeFunc func, void *userdata);

@@ -53,8 +53,12 @@ static void read_run(Sampler *sampler, LiveRun *run, bool in_full) {
         if (fd < 0)
                 return;
         r = in_full ? usage_read_figures(fd, &usage) : usage_read_sample(fd, &usage);
-        if (r != 0 || usage.memory_bytes == USAGE_UNKNOWN)
+        if (r != 0)
                 return;
+        if (usage.memory_bytes == USAGE_UNKNOWN) { /* no memory controller here */
+                sampler->supervisor_is_needed = true;
+                return;
+        }
         to_figures(&usage, &figures);
         live_sampled(sampler->live, run, &figures);
 }

@@ -95,7 +95,8 @@ void tidings_linked(void *userdata) {
 }
 
 static bool is_ours_to_measure(const Run *run) {
-        return run_lives(run) && run->announced && (!run_is_grouped(run) || run->enforcement == ENFORCEMENT_SAMPLED);
+        return run_lives(run) && run->announced &&
+                (!run_is_grouped(run) || !run->supervisor->tree.memory || run->enforcement == ENFORCEMENT_SAMPLED);
 }
 
 static json_t *seconds(uint64_t usec) {

@@ -17,7 +17,7 @@ typedef struct World {
         Live *live;
         Sampler *sampler;
         json_t *sent;
-        unsigned n_sent;
+        uint64_t n_sent;
 } World;
 
 static void send_packet(json_t *packet, void *userdata) {
@@ -164,13 +164,28 @@ static void what_only_the_supervisor_can_measure_it_is_asked_for(void **state) {
         make_group(world, "r2");
         live_watch(world->live);
         run_until(world, &other->now.memory_bytes, 100 * MIB);
-        assert_int_equal(world->n_sent, 1);
+        run_until(world, &world->n_sent, 1); /* at the end of the pass */
         assert_string_equal(json_string_value(json_object_get(world->sent, "op")), "watch");
+        assert_true(run->now.memory_bytes == LIVE_NONE);
+}
+
+static void a_group_without_memory_figures_is_the_supervisors(void **state) {
+        World *world = *state;
+        const LiveRun *run = add_run(world, "r1", "kernel");
+        LiveRun *other = add_run(world, "r2", "kernel");
+
+        write_file(world, "r1", "cgroup.procs", ""); /* that every group has */
+        write_file(world, "r1", "cpu.stat", "usage_usec 5000000\n");
+        make_group(world, "r2");
+        live_watch(world->live);
+        run_until(world, &other->now.memory_bytes, 100 * MIB);
+        run_until(world, &world->n_sent, 1); /* at the end of the pass */
         assert_true(run->now.memory_bytes == LIVE_NONE);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(a_group_without_memory_figures_is_the_supervisors, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(who_looks_sees_the_groups_own_figures, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(nobody_looks_and_nothing_is_read, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(more_runs_than_are_shown_are_all_read, set_up, tear_down),
