@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
+#include "status/listing.h"
 #include "status/public.h"
 #include <string.h>
 
@@ -46,31 +47,6 @@ static int set(json_t *object, const char *key, json_t *value) {
         return json_object_set_new_nocheck(object, key, value ? value : json_null());
 }
 
-/* A live run for this viewer. NULL on OOM. */
-static json_t *live_row(const Board *board, const HttpViewer *viewer, const LiveRun *run) {
-        _cleanup_(json_decrefp)
-                json_t *row = NULL,
-                       *o = public_live(run, clock_realtime_usec(), api_hides(board, viewer, run->uid), true);
-
-        if (!o || !api_owns(viewer, run->uid) || query_run(board->spool, &viewer->rows, run->run_id, &row) != 0)
-                return TAKE_PTR(o);
-        return public_complete(o, row) == 0 ? TAKE_PTR(o) : NULL;
-}
-
-static uid_t uid_of(const json_t *row) {
-        return (uid_t)json_integer_value(json_object_get(row, "uid"));
-}
-
-/* The same of a row of the record. */
-static json_t *recorded_row(const Board *board, const HttpViewer *viewer, const json_t *row, RecordKind kind) {
-        bool hides = api_hides(board, viewer, uid_of(row));
-        _cleanup_(json_decrefp) json_t *o = kind == RECORD_RUN ? public_run(row, hides) : public_event(row, hides);
-
-        if (o && api_owns(viewer, uid_of(row)) && public_complete(o, row) < 0)
-                return NULL;
-        return TAKE_PTR(o);
-}
-
 typedef struct Selected {
         const char *state, *analysis_id; /* NULL: all */
         uint64_t limit, offset;
@@ -81,59 +57,72 @@ static bool is_selected(const Selected *s, const LiveRun *run) {
                 (!s->analysis_id || (run->analysis_id && strcmp(run->analysis_id, s->analysis_id) == 0));
 }
 
-/* The runs that are selected, and how many there are. NULL on OOM. */
-static json_t *list_live(const Board *board, const HttpViewer *viewer, const Selected *s, uint64_t *ret_count) {
+/* Those of the live runs that are selected, in the order of their need. */
+typedef struct LiveSelection {
+        LiveRun **runs; /* owned list */
+        size_t n_runs;
+        uint64_t count; /* of all that match */
+} LiveSelection;
+
+static int select_live(const Board *board, const Selected *s, LiveSelection *ret) {
         bool all = !s->state && !s->analysis_id;
-        size_t n = live_count(board->live), most = all ? MIN_OF(n, (size_t)(s->offset + s->limit)) : n;
-        _cleanup_(freep) LiveRun **runs = calloc(most + 1, sizeof(*runs));
-        _cleanup_(json_decrefp) json_t *list = json_array();
+        size_t n = live_count(board->live), most = all ? MIN_OF(n, (size_t)(s->offset + s->limit)) : n, kept = 0;
+        _cleanup_(freep) LiveRun **runs = calloc(most + 1, sizeof(LiveRun *));
         uint64_t count = 0;
 
-        if (!runs || !list)
-                return NULL;
+        if (!runs)
+                return -ENOMEM;
         most = live_top(board->live, runs, most);
         for (size_t i = 0; i < most; i++)
-                if (is_selected(s, runs[i]) && count++ >= s->offset && count <= s->offset + s->limit &&
-                        json_array_append_new(list, live_row(board, viewer, runs[i])) < 0)
-                        return NULL;
-        *ret_count = all ? n : count;
-        return TAKE_PTR(list);
+                if (is_selected(s, runs[i]) && count++ >= s->offset && count <= s->offset + s->limit)
+                        runs[kept++] = runs[i];
+        *ret = (LiveSelection){ .runs = TAKE_PTR(runs), .n_runs = kept, .count = all ? n : count };
+        return 0;
 }
 
-static json_t *runs_document(json_t *count, const Selected *s, json_t *runs) {
-        _cleanup_(json_decrefp) json_t *document = api_document(), *n = count, *list = runs;
+/* A document but for its rows. count: taken over, NULL for none. NULL on OOM. */
+static json_t *head_of(json_t *count, const Selected *s) {
+        _cleanup_(json_decrefp) json_t *document = api_document();
 
-        if (!document || !list || set(document, "count", TAKE_PTR(n)) ||
-                set(document, "limit", json_from_u64(s->limit)) || set(document, "offset", json_from_u64(s->offset)) ||
-                json_object_set(document, "runs", list) < 0)
+        if (!document || (count && set(document, "count", count)) || set(document, "limit", json_from_u64(s->limit)) ||
+                set(document, "offset", json_from_u64(s->offset)))
                 return NULL;
         return TAKE_PTR(document);
 }
 
 json_t *api_top(const Board *board, size_t most) {
-        static const HttpViewer nobody = { .rows = { .uid = (uid_t)-1 } };
         Selected all = { .limit = most };
-        uint64_t count = 0;
-        json_t *runs = list_live(board, &nobody, &all, &count);
+        _cleanup_(json_decrefp) json_t *document = NULL, *list = json_array();
+        LiveSelection selection;
+        int r = select_live(board, &all, &selection);
 
-        return runs_document(json_from_u64(count), &all, runs);
+        if (r < 0)
+                return NULL;
+        for (size_t i = 0; r == 0 && i < selection.n_runs; i++)
+                r = json_array_append_new(
+                        list, public_live(selection.runs[i], clock_realtime_usec(), board->hides_analysis_ids, true));
+        free(selection.runs);
+        document = head_of(json_from_u64(selection.count), &all);
+        if (r < 0 || !document || json_object_set(document, "runs", list) < 0)
+                return NULL;
+        return TAKE_PTR(document);
 }
 
-/* Rows of the record, newest first. 0, -EINVAL: a time that is none; -EAGAIN, -ENOMEM. */
-static int list_recorded(const Board *board, const HttpViewer *viewer, const Filter *filter, json_t *list) {
-        _cleanup_(cursor_freep) Cursor *cursor = NULL;
-        int r;
+static void free_work(void *work) {
+        listing_free(work);
+}
 
-        board->settle(board->userdata);
-        r = cursor_new(board->spool, filter, &cursor);
-        while (r == 0) {
-                _cleanup_(json_decrefp) json_t *row = NULL;
+/* Some more of the list that the reply works at. */
+static int go_on(HttpReply *reply) {
+        int r = listing_step(reply->work);
 
-                r = cursor_next(cursor, &row);
-                if (r == 0 && json_array_append_new(list, recorded_row(board, viewer, row, filter->kind)) < 0)
-                        return -ENOMEM;
-        }
-        return r == QUERY_E_END ? 0 : r == QUERY_E_AWAY ? -EAGAIN : r;
+        return r == 0 ? http_reply_json_text(reply, listing_take(reply->work)) : r;
+}
+
+static int start(HttpReply *reply, Listing *listing) {
+        reply->work = listing;
+        reply->free_work = free_work;
+        return go_on(reply);
 }
 
 static bool is_hidden(const Board *board, const HttpRequest *request, HttpReply *reply) {
@@ -153,21 +142,34 @@ static int reply_ended(const Board *board, const HttpRequest *request, const Sel
         Filter filter = {
                 .kind = RECORD_RUN, .viewer = looks_at(board, request), .analysis_id = s->analysis_id, .limit = s->limit
         };
-        _cleanup_(json_decrefp) json_t *list = json_array();
+        Listing *listing;
         int r;
 
         if (s->limit > ROWS_MAX || s->offset > 0)
                 return http_reply_problem(
                         reply, 400, "of ended runs the newest 100 are shown", "scidexctl history shows all.");
-        r = list_recorded(board, &request->viewer, &filter, list);
-        return r < 0 ? r : http_reply_json(reply, runs_document(json_null(), s, TAKE_PTR(list)));
+        r = listing_new_recorded(board, &request->viewer, head_of(json_null(), s), &filter, &listing);
+        return r < 0 ? r : start(reply, listing);
+}
+
+static int reply_live(const Board *board, const HttpRequest *request, const Selected *s, HttpReply *reply) {
+        LiveSelection selection;
+        Listing *listing;
+        int r = select_live(board, s, &selection);
+
+        if (r < 0)
+                return r;
+        r = listing_new_live(board, &request->viewer, head_of(json_from_u64(selection.count), s), selection.runs,
+                selection.n_runs, &listing);
+        free(selection.runs);
+        return r < 0 ? r : start(reply, listing);
 }
 
 int api_handle_runs(const Board *board, const HttpRequest *request, HttpReply *reply) {
         Selected s = { .state = http_query(request, "state"), .analysis_id = http_query(request, "analysis_id") };
-        uint64_t count = 0;
-        json_t *runs;
 
+        if (reply->work)
+                return go_on(reply);
         if (api_number(request, "limit", RUNS_DEFAULT, request->viewer.is_known ? ROWS_MAX : RUNS_MAX, reply,
                     &s.limit) < 0 ||
                 api_number(request, "offset", 0, LIVE_RUNS_MAX, reply, &s.offset) < 0 ||
@@ -178,8 +180,7 @@ int api_handle_runs(const Board *board, const HttpRequest *request, HttpReply *r
         if (s.state && live_state_from_string(s.state) < 0)
                 return http_reply_problem(reply, 400, "there is no such state",
                         "Write starting, running, grace, killing, ending or ended.");
-        runs = list_live(board, &request->viewer, &s, &count);
-        return http_reply_json(reply, runs_document(json_from_u64(count), &s, runs));
+        return reply_live(board, request, &s, reply);
 }
 
 int api_handle_events(const Board *board, const HttpRequest *request, HttpReply *reply) {
@@ -188,20 +189,23 @@ int api_handle_events(const Board *board, const HttpRequest *request, HttpReply 
                 .analysis_id = http_query(request, "analysis_id"),
                 .why = http_query(request, "reason"),
                 .since_at = http_query(request, "since") };
-        _cleanup_(json_decrefp) json_t *list = json_array(), *document = api_document();
+        json_t *head;
+        Listing *listing;
         int r;
 
+        if (reply->work)
+                return go_on(reply);
         if (api_number(request, "limit", EVENTS_DEFAULT, EVENTS_MAX, reply, &filter.limit) < 0 ||
                 is_hidden(board, request, reply))
                 return 0;
-        r = list_recorded(board, &request->viewer, &filter, list);
+        head = api_document();
+        if (!head || set(head, "limit", json_from_u64(filter.limit)) < 0) {
+                json_decref(head);
+                return -ENOMEM;
+        }
+        r = listing_new_recorded(board, &request->viewer, head, &filter, &listing);
         if (r == -EINVAL)
                 return http_reply_problem(
                         reply, 400, "since is no time", "Write RFC 3339 in UTC: 2026-11-21T07:19:42Z.");
-        if (r < 0)
-                return r;
-        if (set(document, "count", json_integer((json_int_t)json_array_size(list))) ||
-                set(document, "limit", json_from_u64(filter.limit)) || json_object_set(document, "events", list) < 0)
-                return -ENOMEM;
-        return http_reply_json(reply, TAKE_PTR(document));
+        return r < 0 ? r : start(reply, listing);
 }

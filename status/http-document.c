@@ -98,12 +98,36 @@ static char *pack(const char *bytes, size_t size, size_t *ret_size) {
         return r == Z_STREAM_END ? TAKE_PTR(out) : NULL;
 }
 
-/* Takes the bytes over, also when it fails. */
-static struct MHD_Response *response_of(char *bytes, size_t size) {
-        struct MHD_Response *response = MHD_create_response_from_buffer(size, bytes, MHD_RESPMEM_MUST_FREE);
+/* The bytes of a response, which the library frees when the last of those that read them is gone. */
+typedef struct Body {
+        Http *http;
+        char *bytes; /* owned */
+        size_t size;
+} Body;
 
-        if (!response)
+static void body_free(void *userdata) {
+        Body *body = userdata;
+
+        body->http->body_bytes -= body->size;
+        free(body->bytes);
+        free(body);
+}
+
+/* Takes the bytes over, also when it fails. */
+static struct MHD_Response *response_of(Http *http, char *bytes, size_t size) {
+        struct MHD_Response *response = NULL;
+        Body *body = malloc(sizeof(*body));
+
+        if (body) {
+                *body = (Body){ .http = http, .bytes = bytes, .size = size };
+                response = MHD_create_response_from_buffer_with_free_callback_cls(size, bytes, body_free, body);
+        }
+        if (!response) {
+                free(body);
                 free(bytes);
+                return NULL;
+        }
+        http->body_bytes += size;
         return response;
 }
 
@@ -111,12 +135,12 @@ static struct MHD_Response *response_of_constant(const void *bytes, size_t size)
         return MHD_create_response_from_buffer(size, (void *)(uintptr_t)bytes, MHD_RESPMEM_PERSISTENT);
 }
 
-struct MHD_Response *document_problem(unsigned status, const char *detail, const char *hint) {
+struct MHD_Response *document_problem(Http *http, unsigned status, const char *detail, const char *hint) {
         HttpReply reply = { .status = status };
         struct MHD_Response *response = NULL;
 
         if (http_reply_problem(&reply, status, detail ? detail : "out of memory", hint) == 0)
-                response = response_of(TAKE_PTR(reply.body), reply.size);
+                response = response_of(http, TAKE_PTR(reply.body), reply.size);
         if (response)
                 document_add_headers(response, reply.content_type, HTTP_FRESH);
         http_reply_deinit(&reply);
@@ -180,12 +204,12 @@ static Kept *make_room(Document *documents, const char *key, size_t size) {
 }
 
 /* The plain form, or the packed one, made the first time that somebody takes it. */
-static struct MHD_Response *kept_variant(Kept *kept, const HttpRoute *route, bool gzip) {
+static struct MHD_Response *kept_variant(Http *http, Kept *kept, const HttpRoute *route, bool gzip) {
         size_t size = 0;
         char *packed;
 
         if (gzip && !kept->gzip && kept->size >= GZIP_MIN && (packed = pack(kept->body, kept->size, &size))) {
-                kept->gzip = response_of(packed, size);
+                kept->gzip = response_of(http, packed, size);
                 if (kept->gzip) {
                         document_add_headers(kept->gzip, kept->type, route->caching);
                         add_variant_headers(kept->gzip, route, true);
@@ -206,15 +230,31 @@ static struct MHD_Response *constant_answer(const HttpReply *reply, const HttpRo
         return response;
 }
 
+/* Readers that do not read hold what they were given: there is an end of that. */
+static bool is_crowded(const Http *http, const DocumentRequest *document) {
+        size_t most = HTTP_BODIES_MAX + (document->request.viewer.is_known ? HTTP_BODIES_LOCAL : 0);
+
+        return document->route->caching == HTTP_SHARED && http->body_bytes >= most;
+}
+
 static int make_reply(Http *http, const DocumentRequest *document, HttpReply *reply) {
         const HttpRoute *route = document->route;
-        int r = route->handle(http->options.board, &document->request, reply);
+        int r;
 
-        if (r == 0)
-                return 0;
+        if (is_crowded(http, document))
+                r = -EXFULL;
+        else if (!reply->work && route->is_long && http->n_works >= HTTP_WORKS_MAX)
+                return -EBUSY;
+        else
+                do
+                        r = route->handle(http->options.board, &document->request, reply);
+                while (r == -EINPROGRESS && !http_is_over(http));
+        if (r == 0 || r == -EINPROGRESS)
+                return r;
         http_reply_deinit(reply);
-        return r == -EAGAIN ? http_reply_problem(reply, 503, "the record can't be read now", "Try again later.")
-                            : http_reply_problem(reply, 500, strerror(-r), NULL);
+        return r == -EXFULL    ? http_reply_problem(reply, 503, "too much waits to be read", "Try again later.")
+                : r == -EAGAIN ? http_reply_problem(reply, 503, "the record can't be read now", "Try again later.")
+                               : http_reply_problem(reply, 500, strerror(-r), NULL);
 }
 
 /* Takes the reply's body. It is kept under key (taken over), where there is one. */
@@ -223,7 +263,7 @@ static Answer answer_with(Http *http, const DocumentRequest *document, HttpReply
         Answer answer = { .status = reply->status };
         Kept *kept;
 
-        answer.response = response_of(reply->body, reply->size);
+        answer.response = response_of(http, reply->body, reply->size);
         if (answer.response) {
                 document_add_headers(answer.response, reply->content_type, HTTP_FRESH);
                 add_variant_headers(answer.response, route, false);
@@ -237,7 +277,7 @@ static Answer answer_with(Http *http, const DocumentRequest *document, HttpReply
                         .size = reply->size,
                         .status = reply->status,
                         .made_usec = clock_boottime_usec() };
-                answer.response = kept_variant(kept, route, document->gzip);
+                answer.response = kept_variant(http, kept, route, document->gzip);
                 answer.is_kept = true;
         }
         reply->body = NULL;
@@ -245,20 +285,25 @@ static Answer answer_with(Http *http, const DocumentRequest *document, HttpReply
         return answer;
 }
 
-Answer document_answer(Http *http, const DocumentRequest *document) {
+int document_answer(Http *http, const DocumentRequest *document, HttpReply *reply, Answer *ret) {
         const HttpRoute *route = document->route;
         const char *type = route->choose ? route->choose(document->request.accept) : "";
         _cleanup_(freep) char *key = make_key(document, type);
-        _cleanup_(http_reply_deinit) HttpReply reply = { .status = 200 };
-        Kept *kept = find_kept(http->documents, key);
+        Kept *kept = reply->work ? NULL : find_kept(http->documents, key);
+        int r;
 
-        if (kept)
-                return (Answer){
-                        .response = kept_variant(kept, route, document->gzip), .status = kept->status, .is_kept = true
-                };
-        if (make_reply(http, document, &reply) < 0)
-                return (Answer){ .response = NULL };
-        if (reply.constant)
-                return (Answer){ .response = constant_answer(&reply, route, document->gzip), .status = reply.status };
-        return answer_with(http, document, &reply, TAKE_PTR(key));
+        if (kept) {
+                *ret = (Answer){ .response = kept_variant(http, kept, route, document->gzip),
+                        .status = kept->status,
+                        .is_kept = true };
+                return 0;
+        }
+        r = make_reply(http, document, reply);
+        if (r < 0)
+                return r;
+        if (reply->constant)
+                *ret = (Answer){ .response = constant_answer(reply, route, document->gzip), .status = reply->status };
+        else
+                *ret = answer_with(http, document, reply, TAKE_PTR(key));
+        return 0;
 }

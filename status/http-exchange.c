@@ -28,35 +28,24 @@ void *exchange_begin(void *userdata, const char *target, struct MHD_Connection *
         exchange->http = userdata;
         exchange->mhd = mhd;
         exchange->connection = info->socket_context;
-        exchange->is_long = strlen(target) > HTTP_TARGET_MAX;
-        exchange->text = exchange->is_long ? NULL : strdup(target);
+        exchange->reply.status = 200;
+        exchange->is_too_long = strlen(target) > HTTP_TARGET_MAX;
+        exchange->text = exchange->is_too_long ? NULL : strdup(target);
         connection_enter(exchange->connection, PHASE_REQUEST);
         return exchange;
-}
-
-void exchange_end(
-        void *userdata, struct MHD_Connection *mhd, void **request_context, enum MHD_RequestTerminationCode code) {
-        Exchange *exchange = *request_context;
-
-        *request_context = NULL;
-        if (!exchange)
-                return;
-        live_look_cancel(exchange->http->options.board->live, exchange);
-        if (exchange->queue)
-                TAILQ_REMOVE(exchange->queue, exchange, link);
-        if (exchange->reader)
-                stream_reader_free(exchange->reader);
-        if (exchange->connection->phase != PHASE_OPEN || code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-                connection_enter(exchange->connection, PHASE_WAITING);
-        json_decref(exchange->looked);
-        free(exchange->text);
-        free(exchange);
 }
 
 void exchange_suspend(Exchange *exchange, struct ExchangeQueue *queue) {
         exchange->queue = queue;
         TAILQ_INSERT_TAIL(queue, exchange, link);
         MHD_suspend_connection(exchange->mhd);
+}
+
+/* It stays suspended, and waits for something else. */
+static void exchange_move(Exchange *exchange, struct ExchangeQueue *queue) {
+        TAILQ_REMOVE(exchange->queue, exchange, link);
+        exchange->queue = queue;
+        TAILQ_INSERT_TAIL(queue, exchange, link);
 }
 
 void exchange_resume(Exchange *exchange) {
@@ -72,9 +61,7 @@ uint64_t exchanges_expire(Http *http, uint64_t now_usec) {
                 if (first->look_until_usec > now_usec)
                         return first->look_until_usec;
                 live_look_cancel(http->options.board->live, first);
-                TAILQ_REMOVE(&http->looking, first, link);
-                first->queue = &http->parked;
-                TAILQ_INSERT_TAIL(&http->parked, first, link);
+                exchange_move(first, &http->parked);
         }
         return USEC_INFINITY;
 }
@@ -113,9 +100,9 @@ static bool has_odd_header(Exchange *exchange) {
         return count.n_odd > 0;
 }
 
-static Answer answer_problem(unsigned status, const char *detail, const char *hint, bool is_last) {
+static Answer answer_problem(Http *http, unsigned status, const char *detail, const char *hint, bool is_last) {
         return (Answer){
-                .response = document_problem(status, detail, hint),
+                .response = document_problem(http, status, detail, hint),
                 .status = status,
                 .is_last = is_last,
         };
@@ -149,23 +136,23 @@ static bool is_refused(Exchange *exchange, const char *method, const char *versi
         const Connection *connection = exchange->connection;
 
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-                *ret = answer_problem(405, READS_ONLY, READS_HINT, true);
+                *ret = answer_problem(exchange->http, 405, READS_ONLY, READS_HINT, true);
                 if (ret->response)
                         (void)MHD_add_response_header(ret->response, MHD_HTTP_HEADER_ALLOW, ALLOWED);
         } else if (has_odd_header(exchange))
-                *ret = answer_problem(400, "a header's name is not well-formed", NULL, true);
+                *ret = answer_problem(exchange->http, 400, "a header's name is not well-formed", NULL, true);
         else if (has_body(exchange))
-                *ret = answer_problem(400, "a request here has no body", BODIES_HINT, true);
-        else if (exchange->is_long)
-                *ret = answer_problem(414, "the target is longer than 2,048 bytes", NULL, true);
+                *ret = answer_problem(exchange->http, 400, "a request here has no body", BODIES_HINT, true);
+        else if (exchange->is_too_long)
+                *ret = answer_problem(exchange->http, 414, "the target is longer than 2,048 bytes", NULL, true);
         else if (!is_our_host(exchange, version))
-                *ret = answer_problem(421, "the header Host names nobody here", HOSTS_HINT, true);
+                *ret = answer_problem(exchange->http, 421, "the header Host names nobody here", HOSTS_HINT, true);
         else if (connection->is_local && connection->peer.role == ROLE_NONE) {
                 _cleanup_(json_decrefp) json_t *refusal =
                         peer_refusal("http", exchange->http->options.policy, connection->peer.uid);
                 const json_t *error = json_object_get(refusal, "error");
 
-                *ret = answer_problem(403, json_string_value(json_object_get(error, "message")),
+                *ret = answer_problem(exchange->http, 403, json_string_value(json_object_get(error, "message")),
                         json_string_value(json_object_get(error, "hint")), true);
         } else
                 return false;
@@ -200,12 +187,12 @@ static char *known_names(const HttpRoute *route) {
         return fclose(f) == 0 ? text : NULL;
 }
 
-static Answer refuse_member(const HttpRoute *route, const char *name) {
+static Answer refuse_member(Http *http, const HttpRoute *route, const char *name) {
         _cleanup_(freep) char *detail = NULL, *hint = known_names(route);
 
         if (asprintf(&detail, "this document has no query member \"%s\"", name) < 0)
                 detail = NULL;
-        return answer_problem(400, detail, hint, false);
+        return answer_problem(http, 400, detail, hint, false);
 }
 
 static void on_looked(const json_t *run, void *userdata) {
@@ -213,9 +200,7 @@ static void on_looked(const json_t *run, void *userdata) {
         Http *http = exchange->http;
 
         exchange->looked = json_incref((json_t *)run);
-        TAILQ_REMOVE(&http->looking, exchange, link);
-        exchange->queue = &http->parked;
-        TAILQ_INSERT_TAIL(&http->parked, exchange, link);
+        exchange_move(exchange, &http->parked);
         http_again(http);
 }
 
@@ -247,7 +232,55 @@ static HttpViewer viewer_of(const Connection *connection) {
         };
 }
 
-static Answer answer_document(Exchange *exchange, const HttpRoute *route, const HttpTarget *target, const char *rest) {
+/* The work of a list is over, however: the next one may begin. */
+static void end_work(Exchange *exchange) {
+        Http *http = exchange->http;
+        Exchange *next = TAILQ_FIRST(&http->queued);
+
+        if (!exchange->is_working)
+                return;
+        exchange->is_working = false;
+        http->n_works--;
+        if (next)
+                exchange_move(next, &http->parked);
+}
+
+void exchange_end(
+        void *userdata, struct MHD_Connection *mhd, void **request_context, enum MHD_RequestTerminationCode code) {
+        Exchange *exchange = *request_context;
+
+        *request_context = NULL;
+        if (!exchange)
+                return;
+        live_look_cancel(exchange->http->options.board->live, exchange);
+        if (exchange->queue)
+                TAILQ_REMOVE(exchange->queue, exchange, link);
+        end_work(exchange);
+        http_reply_deinit(&exchange->reply);
+        if (exchange->reader)
+                stream_reader_free(exchange->reader);
+        if (exchange->connection->phase != PHASE_OPEN || code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+                connection_enter(exchange->connection, PHASE_WAITING);
+        json_decref(exchange->looked);
+        free(exchange->text);
+        free(exchange);
+}
+
+/* Where it is waited for, or for the processor, it is suspended. */
+static int await(Exchange *exchange, int r) {
+        Http *http = exchange->http;
+
+        if (r == -EINPROGRESS && !exchange->is_working) {
+                exchange->is_working = true;
+                http->n_works++;
+        }
+        exchange_suspend(exchange, r == -EBUSY ? &http->queued : &http->parked);
+        return -EINPROGRESS;
+}
+
+/* 0; -EINPROGRESS: suspended. */
+static int answer_document(
+        Exchange *exchange, const HttpRoute *route, const HttpTarget *target, const char *rest, Answer *ret) {
         const char *accept = header(exchange, MHD_HTTP_HEADER_ACCEPT);
         DocumentRequest document = {
                 .route = route,
@@ -259,18 +292,25 @@ static Answer answer_document(Exchange *exchange, const HttpRoute *route, const 
                         .looked = exchange->looked },
                 .gzip = http_accepts_gzip(header(exchange, MHD_HTTP_HEADER_ACCEPT_ENCODING)),
         };
+        int r;
 
         memcpy(document.request.members, target->members, sizeof(target->members));
         if (route->is_live)
                 live_watch(exchange->http->options.board->live);
-        return document_answer(exchange->http, &document);
+        r = document_answer(exchange->http, &document, &exchange->reply, ret);
+        if (r == -EINPROGRESS || r == -EBUSY)
+                return await(exchange, r);
+        end_work(exchange);
+        http_reply_deinit(&exchange->reply);
+        return r;
 }
 
 static Answer answer_stream(Exchange *exchange) {
         struct MHD_Response *response = stream_answer(exchange, header(exchange, "Last-Event-ID"));
 
         if (!response)
-                return answer_problem(503, "too many clients follow the stream", "Try again later.", true);
+                return answer_problem(
+                        exchange->http, 503, "too many clients follow the stream", "Try again later.", true);
         connection_enter(exchange->connection, PHASE_OPEN);
         return (Answer){ .response = response, .status = MHD_HTTP_OK };
 }
@@ -286,18 +326,18 @@ static int exchange_answer(Exchange *exchange, Answer *ret) {
                 return r;
         route = r == 0 ? router_find(target.path, &rest) : NULL;
         if (r != 0)
-                *ret = answer_problem(400, "the target is not well-formed", TARGETS_HINT, true);
+                *ret = answer_problem(exchange->http, 400, "the target is not well-formed", TARGETS_HINT, true);
         else if (!route)
-                *ret = answer_problem(
-                        404, "there is no such document", "/api/quests/status, /api/runs and / are some.", false);
+                *ret = answer_problem(exchange->http, 404, "there is no such document",
+                        "/api/quests/status, /api/runs and / are some.", false);
         else if (find_unknown(route, &target, &unknown))
-                *ret = refuse_member(route, unknown);
+                *ret = refuse_member(exchange->http, route, unknown);
         else if (route->is_stream)
                 *ret = answer_stream(exchange);
         else if (is_looking(exchange, route, rest))
                 return -EINPROGRESS;
         else
-                *ret = answer_document(exchange, route, &target, rest);
+                return answer_document(exchange, route, &target, rest, ret);
         return 0;
 }
 

@@ -40,9 +40,10 @@ typedef struct Exchange {
         Connection *connection;
         struct MHD_Connection *mhd;
         char *text; /* owned; the target as it came, NULL: too long */
-        bool is_long, is_begun, has_looked;
+        bool is_too_long, is_begun, has_looked, is_working;
         json_t *looked; /* owned */
         uint64_t look_until_usec;
+        HttpReply reply;      /* owned; with its work, while that goes on */
         StreamReader *reader; /* owned; NULL: it is no stream */
 } Exchange;
 
@@ -59,9 +60,10 @@ struct Http {
         size_t n_listeners;
         struct ConnectionQueue phases[PHASE_MAX_]; /* each in the order of their beginning */
         size_t n_local, n_remote;
-        /* Suspended: those that wait for the processor, for the supervisor, for news, and those that there are news
-         * for. */
-        struct ExchangeQueue parked, looking, asleep, due;
+        /* Suspended: those that wait for the processor, for a list to be done, for the supervisor, for news, and those
+         * that there are news for. */
+        struct ExchangeQueue parked, queued, looking, asleep, due;
+        size_t n_works, body_bytes;
         Document *documents; /* owned; http-document.c */
         uint64_t slice_usec; /* thread's CPU time at its beginning */
         bool is_running;     /* inside of a turn */
@@ -111,10 +113,13 @@ typedef struct Answer {
         bool is_kept; /* response is borrowed */
         bool is_last; /* the connection ends with it */
 } Answer;
-/* Makes the answer or takes the one that is kept. */
-Answer document_answer(Http *http, const DocumentRequest *request);
+/*
+ * Makes the answer or takes the one that is kept. reply: zeroed, or as it was left. 0; -EINPROGRESS: to be called again
+ * with the same reply; -EBUSY: HTTP_WORKS_MAX are under way.
+ */
+int document_answer(Http *http, const DocumentRequest *request, HttpReply *reply, Answer *ret);
 /* An error, that the connection may end with. */
-struct MHD_Response *document_problem(unsigned status, const char *detail, const char *hint);
+struct MHD_Response *document_problem(Http *http, unsigned status, const char *detail, const char *hint);
 
 /* The headers of every answer. */
 void document_add_headers(struct MHD_Response *response, const char *content_type, HttpCaching caching);

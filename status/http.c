@@ -218,6 +218,7 @@ int http_new(sd_event *event, const HttpOptions *options, Http **ret) {
         for (Phase phase = 0; phase < PHASE_MAX_; phase++)
                 TAILQ_INIT(&http->phases[phase]);
         TAILQ_INIT(&http->parked);
+        TAILQ_INIT(&http->queued);
         TAILQ_INIT(&http->looking);
         TAILQ_INIT(&http->asleep);
         TAILQ_INIT(&http->due);
@@ -249,7 +250,7 @@ int http_listen(Http *http, int fd) {
 
 /* The library stops only when nothing is suspended. */
 static void resume_all(Http *http) {
-        struct ExchangeQueue *queues[] = { &http->parked, &http->looking, &http->asleep, &http->due };
+        struct ExchangeQueue *queues[] = { &http->queued, &http->parked, &http->looking, &http->asleep, &http->due };
 
         for (size_t i = 0; i < ELEMENTSOF(queues); i++)
                 while (!TAILQ_EMPTY(queues[i]))

@@ -21,6 +21,9 @@
 #define HTTP_IDLE_USEC       (UINT64_C(30) * 1000000) /* between two requests */
 #define HTTP_REPLY_USEC      (UINT64_C(60) * 1000000) /* to read a whole answer */
 #define HTTP_LOOK_USEC       (UINT64_C(1) * 1000000)  /* that the supervisor may take to show a run */
+#define HTTP_WORKS_MAX       8                        /* lists being made at once; others wait */
+#define HTTP_BODIES_MAX      (32 << 20)               /* bytes of answers that are kept or being read; then 503 */
+#define HTTP_BODIES_LOCAL    (8 << 20)                /* more than these, for Unix sockets */
 
 typedef struct Http Http;
 

@@ -34,6 +34,8 @@ const char *http_query(const HttpRequest *request, const char *name) {
 }
 
 void http_reply_deinit(HttpReply *reply) {
+        if (reply->work)
+                reply->free_work(reply->work);
         free(reply->body);
         *reply = (HttpReply){ .status = 200 };
 }
@@ -48,11 +50,15 @@ int http_reply_text(HttpReply *reply, const char *content_type, char *text) {
         return 0;
 }
 
+int http_reply_json_text(HttpReply *reply, char *text) {
+        return http_reply_text(reply, JSON_TYPE, text);
+}
+
 int http_reply_json(HttpReply *reply, json_t *value) {
         char *text = value ? json_to_text(value) : NULL;
 
         json_decref(value);
-        return http_reply_text(reply, JSON_TYPE, text);
+        return http_reply_json_text(reply, text);
 }
 
 int http_reply_problem(HttpReply *reply, unsigned status, const char *detail, const char *hint) {

@@ -15,9 +15,10 @@ static const char *const events_known[] = { "limit", "since", "reason", "analysi
 
 static const HttpRoute routes[] = {
         { "/api/quests/status", .caching = HTTP_SHARED, .is_live = true, .handle = api_handle_status },
-        { "/api/runs", .known = runs_known, .caching = HTTP_SHARED, .is_live = true, .handle = api_handle_runs },
+        { "/api/runs", .known = runs_known, .caching = HTTP_SHARED, .is_live = true, .is_long = true,
+                .handle = api_handle_runs },
         { "/api/runs/", .caching = HTTP_SHARED, .is_live = true, .looks = true, .handle = api_handle_run },
-        { "/api/events", .known = events_known, .caching = HTTP_SHARED, .handle = api_handle_events },
+        { "/api/events", .known = events_known, .caching = HTTP_SHARED, .is_long = true, .handle = api_handle_events },
         { "/api/stream", .is_live = true, .is_stream = true },
         { "/metrics", .caching = HTTP_SHARED, .is_live = true, .choose = api_choose_metrics,
                 .handle = api_handle_metrics },

@@ -46,6 +46,8 @@ typedef struct HttpReply {
         char *body;               /* owned (malloc); or */
         const void *constant;     /* borrowed for ever: what is embedded */
         size_t size;
+        void *work; /* owned; of a handler that has not done yet, which goes on with it when called again */
+        void (*free_work)(void *work);
         const void *constant_gzip; /* the same packed, if it is embedded too */
         size_t constant_gzip_size;
 } HttpReply;
@@ -55,6 +57,8 @@ void http_reply_deinit(HttpReply *reply);
 int http_reply_text(HttpReply *reply, const char *content_type, char *text);
 /* The same of a JSON value, whose reference is taken over; content type application/json. */
 int http_reply_json(HttpReply *reply, json_t *value);
+/* The same of text that is JSON already (malloc, taken over). */
+int http_reply_json_text(HttpReply *reply, char *text);
 /* An error as problem+json (RFC 9457). Every text may hold what a client has sent. 0 or -ENOMEM. */
 int http_reply_problem(HttpReply *reply, unsigned status, const char *detail, const char *hint);
 
@@ -69,13 +73,15 @@ typedef struct HttpRoute {
         const char *const *known; /* names that a query may have, NULL-terminated; NULL: none */
         HttpCaching caching;
         bool is_live;   /* shows live figures: whoever asks for it keeps them coming (live_watch()) */
+        bool is_long;   /* may be -EINPROGRESS: only HTTP_WORKS_MAX of these at once */
         bool is_stream; /* server-sent events: there is no handler */
         bool looks;     /* the rest of the path is a run: if it lives, the supervisor is asked for it (live_look()) */
         /* Which content type is meant: static, part of the cache's key. NULL: there is one only. */
         const char *(*choose)(const char *accept);
         /*
          * Makes the document. 0, also for what is the asker's fault: that is a problem. -EAGAIN: told as 503; another
-         * -errno as 500.
+         * -errno as 500. What takes long is done in pieces of some 0.5 ms: the handler leaves what it has in
+         * reply->work, returns -EINPROGRESS, and is called again (is_long).
          */
         int (*handle)(const Board *board, const HttpRequest *request, HttpReply *reply);
 } HttpRoute;

@@ -185,6 +185,25 @@ class Clients(FaceTest):
         self.assert_works()
         self.assertLess(face.resident_bytes() - before, 40 * MIB)
 
+    def test_answers_that_nobody_reads_have_an_end_together(self):
+        """Each asks for a large document of its own, and reads nothing of it."""
+        face = self.begin()
+        for n in range(1000):
+            face.alive(analysis_id="x" * 200)
+        face.settle()
+        eventually(lambda: face.get("/api/runs?limit=1").json()["count"] == 1000)
+        before = face.resident_bytes()
+        for n, connection in enumerate(self.connections(120)):
+            select.select([], [connection], [], deadline(5))
+            connection.send(b"GET /api/runs?limit=%d HTTP/1.1\r\n" % (1000 - n) + HOST + b"\r\n")
+        highest = 0
+        for _ in range(40):
+            highest = max(highest, face.resident_bytes() - before)
+            self.assert_works()
+        self.assertLess(highest, 80 * MIB)
+        answer = face.get("/api/runs?limit=999")
+        self.assertIn(answer.status, (200, 503))
+
     def test_dead_clients_of_the_stream_are_noticed(self):
         face = self.begin()
         face.get("/api/quests/status")
