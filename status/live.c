@@ -73,14 +73,14 @@ static int insert(Live *live, LiveRun *run) {
 
         if (live->n == live->allocated) {
                 size_t more = live->allocated ? live->allocated * 2 : FIRST_ROOM;
-                LiveRun **runs = reallocarray(live->runs, more, sizeof(*runs));
+                LiveRun **runs = reallocarray(live->runs, more, sizeof(void *));
 
                 if (!runs)
                         return -ENOMEM;
                 live->runs = runs;
                 live->allocated = more;
         }
-        memmove(live->runs + place + 1, live->runs + place, (live->n - place) * sizeof(*live->runs));
+        memmove(live->runs + place + 1, live->runs + place, (live->n - place) * sizeof(void *));
         live->runs[place] = run;
         live->n++;
         return 0;
@@ -89,7 +89,7 @@ static int insert(Live *live, LiveRun *run) {
 static void remove_at(Live *live, size_t place) {
         live_run_free(live->runs[place]);
         live->n--;
-        memmove(live->runs + place, live->runs + place + 1, (live->n - place) * sizeof(*live->runs));
+        memmove(live->runs + place, live->runs + place + 1, (live->n - place) * sizeof(void *));
         touch(live, NULL);
 }
 

@@ -421,7 +421,9 @@ int recorder_set_http(Recorder *r, const RecorderHttp *http) {
                 free(hosts);
                 return 0;
         }
-        r->options.http = failed ? (RecorderHttp){ .n_fds = 0 } : *http;
+        r->options.http = *http;
+        if (failed)
+                r->options.http.n_fds = 0;
         r->options.http.hosts = hosts;
         free(r->hosts);
         r->hosts = hosts;
