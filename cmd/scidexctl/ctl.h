@@ -69,7 +69,20 @@ typedef struct Verb {
         int (*run)(const Options *options, const Terminal *terminal);
 } Verb;
 
-/* Ends with an entry whose name is NULL. */
+typedef struct OptionEntry {
+        const char *name;
+        const char *value;   /* what stands for the value in the help, NULL: a switch */
+        unsigned verbs;      /* OPTION_*, 0: global */
+        size_t offset;       /* of a bool or a const char * in Options; --limit and --label are parsed by themselves */
+        const char *summary; /* NULL: another spelling, not shown */
+} OptionEntry;
+
+/* The first (of NULL), the next; NULL after the last. */
+const OptionEntry *option_next(const OptionEntry *previous);
+/* The words that its value may be (ended by NULL); NULL: anything. */
+const char *const *option_words(const OptionEntry *entry);
+
+/* Ends with an entry whose name is NULL. One without a summary is for programs: it is not shown. */
 extern const Verb verbs[];
 
 /* 0 or -EINVAL, in which case *ret_error is a failed answer (ask.h) that says what, why and what to write. */
@@ -115,6 +128,7 @@ int verb_history(const Options *options, const Terminal *terminal);
 int verb_suggest(const Options *options, const Terminal *terminal);
 int verb_report(const Options *options, const Terminal *terminal);
 int verb_tree(const Options *options, const Terminal *terminal);
+int verb_complete(const Options *options, const Terminal *terminal);
 int verb_top(const Options *options, const Terminal *terminal);
 int verb_db(const Options *options, const Terminal *terminal);
 int verb_doctor(const Options *options, const Terminal *terminal);

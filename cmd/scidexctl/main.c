@@ -40,6 +40,7 @@ const Verb verbs[] = {
                 OPTION_POSTGRES | OPTION_WATCH, verb_doctor },
         { "watch", "VERB...", "One of those that only ask, again and again: every 2 s, or --watch=TIME", 0, 0,
                 OPTION_WATCH, NULL },
+        { "complete", "WORD...", NULL, 0, SIZE_MAX, 0, verb_complete },
         { NULL },
 };
 

@@ -15,14 +15,6 @@
 #define WATCH_LEAST_USEC (100 * USEC_PER_MSEC)
 #define WATCH_MOST_USEC  (86400 * USEC_PER_SEC)
 
-typedef struct OptionEntry {
-        const char *name;
-        const char *value; /* what stands for the value in the help, NULL: a switch */
-        unsigned verbs;    /* OPTION_*, 0: global */
-        size_t offset;     /* of a bool or a const char * in Options; --limit and --label are parsed by themselves */
-        const char *summary;
-} OptionEntry;
-
 static const OptionEntry entries[] = {
         { "--json", NULL, 0, offsetof(Options, json), "print JSON, also when it fails" },
         { "--socket", "PATH", 0, offsetof(Options, socket), "ask the supervisor at this control socket" },
@@ -57,6 +49,19 @@ static const char *const known_reasons[] = { "timeout", "cpu-time", "memory", "h
         "orphan", NULL };
 
 static const char *const known_by[] = { "analysis", "user", NULL };
+
+const OptionEntry *option_next(const OptionEntry *previous) {
+        const OptionEntry *next = previous ? previous + 1 : entries;
+
+        return next < entries + ELEMENTSOF(entries) ? next : NULL;
+}
+
+const char *const *option_words(const OptionEntry *entry) {
+        return entry->verbs == OPTION_VERDICT   ? known_verdicts
+                : entry->verbs == OPTION_REASON ? known_reasons
+                : entry->verbs == OPTION_BY     ? known_by
+                                                : NULL;
+}
 
 static int refuse(json_t **ret_error, json_t *error) {
         *ret_error = error;
@@ -153,8 +158,9 @@ static int verb_find(const char *name, const Verb **ret, json_t **ret_error) {
         const char *names[32] = { NULL };
         const char *near;
 
-        for (size_t i = 0; i < ELEMENTSOF(names) - 1 && verbs[i].name; i++) {
-                names[i] = verbs[i].name;
+        for (size_t i = 0, n = 0; n < ELEMENTSOF(names) - 1 && verbs[i].name; i++) {
+                if (verbs[i].summary)
+                        names[n++] = verbs[i].name;
                 if (strcmp(verbs[i].name, name) == 0) {
                         *ret = &verbs[i];
                         return 0;
@@ -328,7 +334,7 @@ static const char help_tail[] =
 void options_print_help(FILE *out, const Verb *verb) {
         if (verb) {
                 (void)fprintf(out, "Usage: scidexctl %s [OPTIONS]%s%s\n\n%s.\n\nOptions:\n", verb->name,
-                        *verb->usage ? " " : "", verb->usage, verb->summary);
+                        *verb->usage ? " " : "", verb->usage, verb->summary ? verb->summary : "For the shells");
                 entries_print(out, verb->options, true);
         } else {
                 (void)fputs("Usage: scidexctl [OPTIONS] VERB [ARGUMENTS]\n\n"
@@ -337,7 +343,8 @@ void options_print_help(FILE *out, const Verb *verb) {
                             "  scidexctl doctor             what this machine can enforce\n\nVerbs:\n",
                         out);
                 for (const Verb *v = verbs; v->name; v++)
-                        (void)fprintf(out, "  %-10s %-8s %s\n", v->name, v->usage, v->summary);
+                        if (v->summary)
+                                (void)fprintf(out, "  %-10s %-8s %s\n", v->name, v->usage, v->summary);
                 (void)fputs("\nOptions:\n", out);
                 entries_print(out, 0, true);
         }

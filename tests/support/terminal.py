@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 
-from scidextest import deadline, eventually, pidfd, skip_missing, wait_readable
+from scidextest import children_of, deadline, eventually, pidfd, skip_missing, wait_readable
 
 
 class Terminal:
@@ -46,7 +46,11 @@ class Terminal:
 
     def __exit__(self, *_):
         with contextlib.ExitStack() as stack:
-            fds = [stack.enter_context(pidfd(pid)) for pid in self.pids]
+            self.pids += self.descendants(self.pids[1])
+            fds = []
+            for pid in self.pids:
+                with contextlib.suppress(ProcessLookupError):
+                    fds.append(stack.enter_context(pidfd(pid)))
             self.tmux("kill-server", check=False)
             for fd in fds:
                 if not wait_readable(fd, 10):
@@ -54,6 +58,9 @@ class Terminal:
         for pid in self.pids:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+    def descendants(self, pid):
+        return [one for child in children_of(pid) for one in (child, *self.descendants(child))]
 
     def screen(self):
         """The lines shown, as text."""
