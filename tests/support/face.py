@@ -173,9 +173,22 @@ class FaceTest(ScidexTest):
         self.addCleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
         os.chmod(directory, 0o755)
         self.face = Face(directory, **options)
-        self.addCleanup(self.face.remove)
+        self.addCleanup(self.end, self.face)
         self.face.start()
         return self.face
+
+    def end(self, face):
+        """It ends as it should, whoever is connected, and (where it is sanitized) without a leak."""
+        try:
+            status = face.stop()
+            self.assertIn(status, (0, None), face.log()[-3000:])
+        finally:
+            face.remove()
+
+    def assert_grown(self, before, most):
+        """It holds less than that many bytes more than before; a sanitized program keeps what it has freed."""
+        if "ASAN_OPTIONS" not in os.environ:
+            self.assertLess(self.face.resident_bytes() - before, most)
 
     def assert_problem(self, answer, status):
         self.assertEqual(answer.status, status, answer.body)
