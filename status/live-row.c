@@ -104,6 +104,13 @@ static void read_limits(LiveRun *run, const json_t *row) {
         run->is_nested = text_of(row, "outer_run_id") != NULL;
 }
 
+/* Where the kernel counts no peak it is the highest that was seen. */
+static void raise_peak(LiveFigures *figures) {
+        if (figures->memory_bytes != LIVE_NONE &&
+                (figures->memory_peak_bytes == LIVE_NONE || figures->memory_peak_bytes < figures->memory_bytes))
+                figures->memory_peak_bytes = figures->memory_bytes;
+}
+
 int live_run_read(LiveRun *run, const json_t *row, uint64_t at_usec) {
         const char *run_id = text_of(row, "run_id");
         LiveState state = live_state_from_string(text_of(row, "state"));
@@ -126,6 +133,7 @@ int live_run_read(LiveRun *run, const json_t *row, uint64_t at_usec) {
                 return -ENOMEM;
         run->state = state;
         read_limits(run, row);
+        raise_peak(&figures);
         if (run->now.sampled_usec == 0)
                 run->now = figures;
         return 0;
@@ -165,9 +173,7 @@ void live_run_measure(LiveRun *run, const LiveFigures *figures) {
         take_number(&now->cpu_usec, figures->cpu_usec);
         take_number(&now->psi_memory_full_usec, figures->psi_memory_full_usec);
         take_number(&now->memory_peak_bytes, figures->memory_peak_bytes);
-        if (now->memory_bytes != LIVE_NONE &&
-                (now->memory_peak_bytes == LIVE_NONE || now->memory_peak_bytes < now->memory_bytes))
-                now->memory_peak_bytes = now->memory_bytes;
+        raise_peak(now);
         now->sampled_usec = figures->sampled_usec;
 }
 

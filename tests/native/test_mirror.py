@@ -113,7 +113,7 @@ class States(MirrorTest):
     def test_a_new_recorder_knows_what_the_one_before_knew(self):
         world = self.here()
         world.start_daemon()
-        self.start_python(IGNORES_TERM, "--analysis-id", "stubborn", "--grace", "1h")
+        stubborn = self.start_python(IGNORES_TERM, "--analysis-id", "stubborn", "--grace", "1h")
         launch = self.start_python(HOLDS_64_MIB, "--analysis-id", "holder", "--memory", "256M")
         self.wait_row("stubborn")
         self.wait_row("holder")
@@ -131,6 +131,7 @@ class States(MirrorTest):
         self.assertNotEqual(world.recorder_pid(), before)
         with pidfd(world.show("stubborn")["pid"]) as fd:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
+        stubborn.wait()
         launch.process.stdin.close()
         launch.wait()
 

@@ -48,6 +48,7 @@ static void a_process_is_there_with_its_limits(void **state) {
         assert_int_equal(run->uid, 1000);
         assert_int_equal(run->state, LIVE_RUNNING);
         assert_int_equal(run->now.memory_bytes, 100 * MIB);
+        assert_int_equal(run->now.memory_peak_bytes, 100 * MIB); /* the row has none: what was seen */
         assert_int_equal(run->memory_limit_bytes, 200 * MIB);
         assert_int_equal(run->timeout_usec, 60 * USEC_PER_SEC);
         assert_int_equal(run->grace_usec, 10 * USEC_PER_SEC);
