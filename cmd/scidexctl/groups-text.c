@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "status/field.h"
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -125,13 +126,16 @@ static void node_row(Table *table, const Groups *groups, size_t i, const char *p
 static bool process_read(pid_t pid, char **ret_comm, uint64_t *ret_rss_bytes) {
         _cleanup_(freep) char *directory = text_printf("/proc/%d", (int)pid), *statm = NULL;
         _cleanup_(close_fdp) int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
-        uintmax_t size, resident = 0;
+        uintmax_t resident = 0;
+        char *rest = NULL;
 
         if (fd < 0 || file_read_at(fd, "comm", 4096, ret_comm, NULL) < 0)
                 return false;
         (*ret_comm)[strcspn(*ret_comm, "\n")] = '\0';
-        if (file_read_at(fd, "statm", 4096, &statm, NULL) < 0 || sscanf(statm, "%ju %ju", &size, &resident) != 2)
-                resident = 0; /* a zombie has none */
+        if (file_read_at(fd, "statm", 4096, &statm, NULL) == 0) { /* size, then what is resident; a zombie has 0 */
+                (void)strtoumax(statm, &rest, 10);
+                resident = strtoumax(rest, NULL, 10);
+        }
         *ret_rss_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
         return true;
 }

@@ -77,7 +77,7 @@ static void figure_finish(SuggestFigure *f, uint64_t (*rounded)(uint64_t)) {
         f->suggested = rounded(with_margin(f->p95));
         for (size_t i = 0; i < f->runs; i++) {
                 f->censored += f->values[i].is_bound;
-                f->is_low |= f->values[i].is_bound && i <= rank;
+                f->is_low |= i <= rank && f->values[i].is_bound;
                 f->above += f->values[i].value > f->suggested;
         }
 }

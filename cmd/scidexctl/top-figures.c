@@ -129,7 +129,7 @@ bool figures_look(Figures *figures, uint64_t now) {
                         order[n++] = &figures->entries[i];
         if (!order)
                 return false;
-        qsort(order, n, sizeof(order[0]), compare);
+        qsort(order, n, sizeof(Entry *), compare); /* NOLINT(bugprone-sizeof-expression) */
         for (size_t i = 0; i < n && i < FIGURES_MOST_LOOKS; i++) {
                 entry_look(order[i], now);
                 is_gone |= order[i]->is_gone;
