@@ -128,7 +128,7 @@ static int add_word(const char *word, size_t length, void *userdata) {
 }
 
 int http_sockets_set(HttpSockets *sockets, const char *listen_at, gid_t group) {
-        HttpSockets new = { .n = 0 }, *sets[] = { sockets, &new };
+        HttpSockets new = { .generation = sockets->generation }, *sets[] = { sockets, &new };
         size_t n_gone = 0;
         int r;
 
@@ -144,6 +144,7 @@ int http_sockets_set(HttpSockets *sockets, const char *listen_at, gid_t group) {
                 n_gone += sockets->list[i].fd >= 0;
                 socket_close(&sockets->list[i]);
         }
+        new.generation += n_gone > 0;
         *sockets = new;
         return http_sockets_retry(sockets, group) > 0 || n_gone > 0;
 }
@@ -157,6 +158,7 @@ int http_sockets_retry(HttpSockets *sockets, gid_t group) {
                 socket_open(&sockets->list[i], group);
                 changed = changed || sockets->list[i].fd >= 0;
         }
+        sockets->generation += changed;
         return changed;
 }
 

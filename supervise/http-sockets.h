@@ -22,7 +22,9 @@ typedef struct HttpSocket {
 typedef struct HttpSockets {
         HttpSocket list[HTTP_SOCKETS_MAX];
         size_t n;
-        bool is_handed; /* the service manager has bound them: what the configuration names does not count */
+        unsigned generation; /* another one with each change of what stands: a number may come again for another socket
+                              */
+        bool is_handed;      /* the service manager has bound them: what the configuration names does not count */
 } HttpSockets;
 
 /* One that the service manager has bound; owned from here on. 0, -ENOSPC, -errno. */

@@ -46,7 +46,7 @@ static void arm_retry(Supervisor *s) {
 }
 
 RecorderHttp supervisor_http(const Supervisor *s) {
-        RecorderHttp http = { .n_fds = 0 };
+        RecorderHttp http = { .generation = s->http.generation };
 
         http.n_fds = http_sockets_fds(&s->http, http.fds);
         http.hosts = s->config ? s->config->http_hosts : NULL;

@@ -408,8 +408,8 @@ int recorder_send(Recorder *r, const char *op, const char *member, json_t *objec
 }
 
 static bool same_http(const RecorderHttp *a, const RecorderHttp *b) {
-        return a->n_fds == b->n_fds && memcmp(a->fds, b->fds, a->n_fds * sizeof(a->fds[0])) == 0 &&
-                same_text(a->hosts, b->hosts) && a->hides_analysis_ids == b->hides_analysis_ids;
+        return a->n_fds == b->n_fds && a->generation == b->generation && same_text(a->hosts, b->hosts) &&
+                a->hides_analysis_ids == b->hides_analysis_ids;
 }
 
 int recorder_set_http(Recorder *r, const RecorderHttp *http) {

@@ -23,7 +23,8 @@ typedef struct Recorder Recorder;
 typedef struct RecorderHttp {
         int fds[HTTP_SOCKETS_MAX]; /* borrowed, until others are set; listening, at least HTTP_SOCKETS_LOW */
         size_t n_fds;
-        const char *hosts; /* as [http] hosts has them; NULL: none */
+        unsigned generation; /* another one where a number stands for another socket than before */
+        const char *hosts;   /* as [http] hosts has them; NULL: none */
         bool hides_analysis_ids;
 } RecorderHttp;
 

@@ -104,6 +104,19 @@ static void what_stays_is_not_let_go_of(void **state) {
         assert_int_equal(access(world->path, F_OK), -1);
 }
 
+/* Its number may be that of the one before: who has been handed that must be told. */
+static void another_place_is_another_set(void **state) {
+        World *world = *state;
+        unsigned first;
+
+        assert_int_equal(http_sockets_set(&world->sockets, world->path, PEER_GID_NONE), 1);
+        first = world->sockets.generation;
+        assert_int_equal(http_sockets_set(&world->sockets, world->path, PEER_GID_NONE), 0);
+        assert_int_equal(world->sockets.generation, first);
+        assert_int_equal(http_sockets_set(&world->sockets, world->other, PEER_GID_NONE), 1);
+        assert_int_not_equal(world->sockets.generation, first);
+}
+
 static void a_word_that_stands_twice_is_one_place(void **state) {
         World *world = *state;
         _cleanup_(freep) char *twice = text_printf("%s %s", world->path, world->path);
@@ -184,6 +197,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_path_is_bound_for_its_owner_alone, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(what_stays_is_not_let_go_of, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(another_place_is_another_set, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_word_that_stands_twice_is_one_place, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_port_that_is_taken_is_had_when_it_is_free, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_stale_file_is_replaced_and_another_ones_is_not, set_up, tear_down),

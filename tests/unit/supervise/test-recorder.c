@@ -424,10 +424,16 @@ static void what_is_listened_at_is_the_next_recorders_and_no_trouble(void **stat
         until(l, all_recorded);
         assert_int_equal(recorder_starts(l->recorder), 2);
 
+        http.generation++; /* the same number is another socket now */
+        assert_int_equal(recorder_set_http(l->recorder, &http), 0);
+        send_row(l, "event", 10, "other");
+        until(l, all_recorded);
+        assert_int_equal(recorder_starts(l->recorder), 3);
+
         assert_int_equal(recorder_set_http(l->recorder, &none), 0);
         send_row(l, "event", 10, "none");
         until(l, all_recorded);
-        assert_int_equal(recorder_starts(l->recorder), 3);
+        assert_int_equal(recorder_starts(l->recorder), 4);
         assert_false(is_told(l, "--http"));
 }
 
