@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include <string.h>
+#define ZLIB_CONST /* its input is not written to */
 #include <zlib.h>
 
 #define KEPT_MAX       32
@@ -83,7 +84,7 @@ static void add_variant_headers(struct MHD_Response *response, const HttpRoute *
 
 /* NULL: no memory, or not smaller. The caller frees. */
 static char *pack(const char *bytes, size_t size, size_t *ret_size) {
-        z_stream z = { .next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)size };
+        z_stream z = { .next_in = (const Bytef *)bytes, .avail_in = (uInt)size };
         _cleanup_(freep) char *out = NULL;
         int r;
 
@@ -132,7 +133,7 @@ static struct MHD_Response *response_of(Http *http, char *bytes, size_t size) {
 }
 
 static struct MHD_Response *response_of_constant(const void *bytes, size_t size) {
-        return MHD_create_response_from_buffer(size, (void *)(uintptr_t)bytes, MHD_RESPMEM_PERSISTENT);
+        return MHD_create_response_from_buffer(size, (void *)bytes, MHD_RESPMEM_PERSISTENT);
 }
 
 struct MHD_Response *document_problem(Http *http, unsigned status, const char *detail, const char *hint) {

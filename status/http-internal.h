@@ -117,7 +117,7 @@ typedef struct Answer {
  * Makes the answer or takes the one that is kept. reply: zeroed, or as it was left. 0; -EINPROGRESS: to be called again
  * with the same reply; -EBUSY: HTTP_WORKS_MAX are under way.
  */
-int document_answer(Http *http, const DocumentRequest *request, HttpReply *reply, Answer *ret);
+int document_answer(Http *http, const DocumentRequest *document, HttpReply *reply, Answer *ret);
 /* An error, that the connection may end with. */
 struct MHD_Response *document_problem(Http *http, unsigned status, const char *detail, const char *hint);
 

@@ -37,9 +37,9 @@ static const char *source_newest(void *userdata) {
 
 static int source_find(const char *event_id, int64_t *ret_place, void *userdata) {
         const Source *source = userdata;
-        int n;
+        long n = *event_id == 'e' ? strtol(event_id + 1, NULL, 10) : 0;
 
-        if (sscanf(event_id, "e%d", &n) != 1 || n > source->n_events)
+        if (n < 1 || n > source->n_events)
                 return -ENOENT;
         *ret_place = n;
         return 0;
@@ -176,9 +176,11 @@ static void one_snapshot_serves_all_who_join_together(void **state) {
         assert_string_equal(one, two);
         assert_int_equal(source->n_snapshots, 1);
         three = read_all(c, 100 + STREAM_SNAPSHOT_USEC, 4096);
+        assert_non_null(strstr(three, "\"n\":2"));
         assert_int_equal(source->n_snapshots, 2);
         stream_stale(source->stream);
         four = read_all(d, 100 + STREAM_SNAPSHOT_USEC, 4096);
+        assert_non_null(strstr(four, "\"n\":3"));
         assert_int_equal(source->n_snapshots, 3);
 }
 
