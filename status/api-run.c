@@ -149,6 +149,13 @@ static json_t *timeline_of(const json_t *row, const json_t *events) {
         return json_is_object(timeline) ? json_incref(timeline) : json_null();
 }
 
+/* Only the supervisor's word knows it, and the record's: no list has it. */
+static json_t *warned_at_of(const json_t *row) {
+        json_t *at = json_object_get(row, "warned_at");
+
+        return json_is_string(at) ? json_incref(at) : json_null();
+}
+
 static json_t *run_document(
         const Board *board, const char *run_id, const json_t *row, const json_t *events, Sight sight) {
         _cleanup_(json_decrefp) json_t *document = api_document();
@@ -156,6 +163,7 @@ static json_t *run_document(
         if (!document || json_object_set_new(document, "run", see_run(board, run_id, row, sight)) < 0 ||
                 json_object_set_new(document, "events", see_events(events, sight)) < 0 ||
                 json_object_set_new(document, "timeline", timeline_of(row, events)) < 0 ||
+                json_object_set_new(document, "warned_at", warned_at_of(row)) < 0 ||
                 json_object_set_new(document, "why", row ? words_of(row, events, sight) : json_null()) < 0)
                 return NULL;
         return TAKE_PTR(document);

@@ -26,6 +26,9 @@ int api_handle_run(const Board *board, const HttpRequest *request, HttpReply *re
 int api_handle_events(const Board *board, const HttpRequest *request, HttpReply *reply);
 int api_handle_health(const Board *board, const HttpRequest *request, HttpReply *reply);
 int api_handle_metrics(const Board *board, const HttpRequest *request, HttpReply *reply);
+int api_handle_dashboard(const Board *board, const HttpRequest *request, HttpReply *reply);
+int api_handle_run_page(const Board *board, const HttpRequest *request, HttpReply *reply);
+int api_handle_asset(const Board *board, const HttpRequest *request, HttpReply *reply);
 /* The content type of /metrics for an Accept header. Static. */
 const char *api_choose_metrics(const char *accept);
 

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "status/api.h"
+#include "status/asset.h"
 #include <string.h>
 
 static const char *const runs_known[] = { "limit", "offset", "state", "analysis_id", NULL };
@@ -23,7 +24,19 @@ static const HttpRoute routes[] = {
         { "/metrics", .caching = HTTP_SHARED, .is_live = true, .choose = api_choose_metrics,
                 .handle = api_handle_metrics },
         { "/healthz", .caching = HTTP_FRESH, .handle = api_handle_health },
+        { "/", .caching = HTTP_SHARED, .is_live = true, .handle = api_handle_dashboard },
+        { "/runs/", .caching = HTTP_SHARED, .is_live = true, .looks = true, .handle = api_handle_run_page },
 };
+
+/* What is embedded has no route of its own: its path is in the table that is generated with it. */
+static const HttpRoute named_asset = { "/favicon.svg", .caching = HTTP_FRESH, .handle = api_handle_asset };
+static const HttpRoute hashed_asset = { "/app-", .caching = HTTP_IMMUTABLE, .handle = api_handle_asset };
+
+static const HttpRoute *asset_route(const char *path) {
+        if (!asset_find(path))
+                return NULL;
+        return strncmp(path, hashed_asset.path, strlen(hashed_asset.path)) == 0 ? &hashed_asset : &named_asset;
+}
 
 /* What follows the route's path, NULL if it is another's. */
 static const char *rest_of(const HttpRoute *route, const char *path) {
@@ -44,5 +57,6 @@ const HttpRoute *router_find(const char *path, const char **ret_rest) {
                         return &routes[i];
                 }
         }
-        return NULL;
+        *ret_rest = "";
+        return asset_route(path);
 }

@@ -18,13 +18,13 @@ export function cpuRates(times, cpu) {
 }
 
 /** Seconds since the launch of what was done to the run: [{at, name}], in their order. */
-export function marksOf(run, events) {
+export function marksOf({ run, events, warned_at }) {
   const launched = Date.parse(run.launched_at);
   const marks = [];
   const add = (time, name) => {
     if (time) marks.push({ at: (Date.parse(time) - launched) / 1000, name });
   };
-  add(run.warned_at, "warned");
+  add(warned_at, "warned");
   for (const event of events) {
     add(event.term_at, "TERM");
     add(event.kill_at, "KILL");
@@ -130,9 +130,9 @@ export function timelineChart(holder) {
 
   function draw(answer) {
     shown = answer;
-    const { run, events, timeline } = answer;
+    const { run, timeline } = answer;
     const times = timeline.t_sec;
-    const marks = marksOf(run, events);
+    const marks = marksOf(answer);
     const peak = Math.max(1, ...timeline.memory_bytes.filter(isNumber));
     const limit = isNumber(run.memory_limit_bytes) && peak > run.memory_limit_bytes * LIMIT_SHOWN ? run.memory_limit_bytes : null;
     // Room for the name of a mark at the end.
