@@ -11,11 +11,14 @@
 #include "status/feed.h"
 #include "status/http.h"
 #include "status/ledger.h"
+#include "status/sampler.h"
 #include "status/tally.h"
 #include <string.h>
 
-#define QUOTA_PERCENT 30 /* of a CPU quota: the rest is the supervisor's and the storing's */
-#define CPU_PERCENT   25 /* of one processor without one */
+/* With what the sampler takes it is 30 % of a CPU quota, the rest is the supervisor's and the storing's; 25 % of one
+ * processor where there is none. */
+#define QUOTA_PERCENT (30 - SAMPLER_QUOTA_PERCENT)
+#define CPU_PERCENT   (25 - SAMPLER_CPU_PERCENT)
 
 struct Face {
         FaceOptions options;
