@@ -235,6 +235,15 @@ class Documents(StatusTest):
         self.assert_problem(world.web.ask("/api/runs", method="POST"), 405)
         self.assert_problem(world.web.ask("/api/runs", headers={"Host": "evil.example"}), 421)
 
+    def test_the_schemas_are_served_as_they_are_in_the_docs(self):
+        world = self.new_world()
+        world.start_daemon()
+        self.assertGreater(len(schema_store()), 7)
+        for name in os.listdir(SCHEMAS):
+            answer = world.web.ask(f"/schema/{name}")
+            self.assertEqual(answer.status, 200, name)
+            self.assertEqual(answer.json(), schema_store()[BASE + name])
+
 
 class Schemas(StatusTest):
     def test_each_is_a_schema(self):
