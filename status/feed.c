@@ -13,6 +13,7 @@
 #include "db/queries.h"
 #include "status/api.h"
 #include "status/ledger.h"
+#include "status/listing.h"
 #include "status/public.h"
 #include <string.h>
 
@@ -27,6 +28,8 @@ struct Feed {
         json_t *shown;            /* owned; object: run_id of each run that readers may have → true */
         uint64_t told_generation; /* of the mirror, when the last update was made */
         uint64_t said_usec;       /* BOOTTIME of the last message */
+        uint64_t next_usec;       /* BOOTTIME at which the next update is begun */
+        Listing *update;          /* owned; being made, NULL: none */
         char *newest;             /* owned; event_id, NULL: none */
         bool has_newest, has_event;
 };
@@ -47,24 +50,18 @@ static int show(Feed *feed, const char *run_id) {
         return json_object_set_new(feed->shown, run_id, json_true());
 }
 
-/* Those of the first runs that readers don't have, or that have changed; they are shown from now on. NULL on OOM. */
-static json_t *changed_runs(Feed *feed, json_t *now_shown) {
-        LiveRun *runs[FEED_RUNS_MAX];
-        size_t n = live_top(feed->board->live, runs, FEED_RUNS_MAX);
-        _cleanup_(json_decrefp) json_t *list = json_array();
-        uint64_t now = clock_realtime_usec();
+/* Those of the first runs that readers don't have, or that have changed, to the front of the list; how many. */
+static size_t changed_runs(Feed *feed, LiveRun **runs, json_t *now_shown) {
+        size_t n = live_top(feed->board->live, runs, FEED_RUNS_MAX), changed = 0;
 
         for (size_t i = 0; i < n; i++) {
                 bool has = json_object_get(feed->shown, runs[i]->run_id);
 
-                if (json_object_set_new(now_shown, runs[i]->run_id, json_true()) < 0)
-                        return NULL;
-                if ((!has || runs[i]->generation > feed->told_generation) &&
-                        json_array_append_new(list, public_live(runs[i], now, feed->board->hides_analysis_ids, false)) <
-                                0)
-                        return NULL;
+                (void)json_object_set_new(now_shown, runs[i]->run_id, json_true());
+                if (!has || runs[i]->generation > feed->told_generation)
+                        runs[changed++] = runs[i];
         }
-        return TAKE_PTR(list);
+        return changed;
 }
 
 static json_t *gone_runs(Feed *feed, const json_t *now_shown) {
@@ -79,16 +76,18 @@ static json_t *gone_runs(Feed *feed, const json_t *now_shown) {
         return TAKE_PTR(list);
 }
 
-static json_t *update_document(Feed *feed) {
-        _cleanup_(json_decrefp) json_t *document = api_document(), *now_shown = json_object(),
-                                       *runs = changed_runs(feed, now_shown), *gone = gone_runs(feed, now_shown);
+/* Begins an update: what it says of runs is written piece by piece. 0 or -ENOMEM. */
+static int update_begin(Feed *feed) {
+        _cleanup_(json_decrefp) json_t *head = api_document(), *now_shown = json_object();
+        LiveRun *runs[FEED_RUNS_MAX];
+        size_t n = changed_runs(feed, runs, now_shown);
 
-        if (!document || !runs || !gone || json_object_set_new(document, "watchdog", api_watchdog(feed->board)) < 0 ||
-                json_object_set(document, "runs", runs) < 0 || json_object_set(document, "gone", gone) < 0)
-                return NULL;
+        if (!head || !now_shown || json_object_set_new(head, "watchdog", api_watchdog(feed->board)) < 0 ||
+                json_object_set_new(head, "gone", gone_runs(feed, now_shown)) < 0)
+                return -ENOMEM;
         json_decref(feed->shown);
         feed->shown = TAKE_PTR(now_shown);
-        return TAKE_PTR(document);
+        return listing_new_live(feed->board, NULL, TAKE_PTR(head), runs, n, &feed->update);
 }
 
 /* "Nothing has changed, and I am still here." */
@@ -102,18 +101,34 @@ static json_t *alive_document(void) {
         return TAKE_PTR(document);
 }
 
-static void tell(Feed *feed) {
+/* Some more of the update. Whether there is more to come; a gap for everybody where there is no memory. */
+static bool update_go_on(Feed *feed) {
+        int r = listing_step(feed->update);
+
+        if (r == -EINPROGRESS)
+                return true;
+        feed->said_usec = clock_boottime_usec();
+        stream_say(feed->stream, "update", NULL, r == 0 ? listing_take(feed->update) : NULL);
+        listing_free(TAKE_PTR(feed->update));
+        return false;
+}
+
+/* Says what there is to be said. Whether there is more to come. */
+static bool tell(Feed *feed) {
         uint64_t generation = live_generation(feed->board->live);
 
+        if (feed->update)
+                return update_go_on(feed);
         live_watch(feed->board->live);
         if (generation != feed->told_generation || feed->has_event) {
-                json_t *document = update_document(feed);
-
                 feed->told_generation = generation;
                 feed->has_event = false;
-                say(feed, "update", NULL, document);
+                if (update_begin(feed) == 0)
+                        return true;
+                stream_say(feed->stream, "update", NULL, NULL);
         } else if (usec_sub(clock_boottime_usec(), feed->said_usec) >= FEED_ALIVE_USEC - FEED_PERIOD_USEC)
                 say(feed, "update", NULL, alive_document());
+        return false;
 }
 
 static void arm(Feed *feed, uint64_t at_usec) {
@@ -124,24 +139,29 @@ static void arm(Feed *feed, uint64_t at_usec) {
 static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         Feed *feed = userdata;
         uint64_t now = clock_boottime_usec(), wait = pace_wait(feed->pace, now);
+        bool more;
 
-        if (stream_readers(feed->stream) == 0)
+        if (stream_readers(feed->stream) == 0 && !feed->update)
                 return 0;
         if (wait > 0) {
                 arm(feed, wait);
                 return 0;
         }
         pace_begin(feed->pace);
-        tell(feed);
+        more = tell(feed);
         pace_end(feed->pace, clock_boottime_usec());
-        arm(feed, now + FEED_PERIOD_USEC);
+        if (!more)
+                feed->next_usec = MAX_OF(feed->next_usec + FEED_PERIOD_USEC, now);
+        arm(feed, more ? now : feed->next_usec);
         return 0;
 }
 
 /* A first reader. */
 static void wake(Feed *feed) {
-        if (sd_event_source_get_enabled(feed->timer, NULL) <= 0)
-                arm(feed, clock_boottime_usec() + FEED_PERIOD_USEC);
+        if (sd_event_source_get_enabled(feed->timer, NULL) > 0)
+                return;
+        feed->next_usec = clock_boottime_usec() + FEED_PERIOD_USEC;
+        arm(feed, feed->next_usec);
 }
 
 static void set_newest(Feed *feed, const char *event_id) {
@@ -267,6 +287,8 @@ int feed_new(sd_event *event, const Board *board, Pace *pace, Feed **ret) {
 void feed_free(Feed *feed) {
         (void)live_on_event(feed->board->live, NULL, feed);
         sd_event_source_disable_unref(feed->timer);
+        if (feed->update)
+                listing_free(feed->update);
         if (feed->stream)
                 stream_free(feed->stream);
         json_decref(feed->shown);

@@ -18,7 +18,6 @@
 #define KEPT_USEC      (1 * USEC_PER_SEC)
 #define GZIP_MIN       1024 /* bytes: less fits into a packet as it is */
 #define GZIP_WINDOW    (MAX_WBITS + 16)
-#define PLAIN_TYPE     "text/plain; charset=utf-8"
 
 typedef struct Kept {
         char *key;                         /* owned; NULL: free */

@@ -23,7 +23,7 @@ struct Listing {
         char *text; /* owned; out's */
         size_t size;
         size_t n_rows;
-        bool counts;
+        bool counts, is_update;
 };
 
 void listing_free(Listing *listing) {
@@ -65,10 +65,13 @@ int listing_new_live(const Board *board, const HttpViewer *viewer, json_t *head,
         Listing **ret) {
         _cleanup_(json_decrefp) json_t *document = head;
         _cleanup_(listing_freep) Listing *listing = NULL;
-        int r = begin(board, viewer, document, "runs", &listing);
+        static const HttpViewer nobody = { .rows = { .uid = (uid_t)-1 } };
+        int r = begin(board, viewer ? viewer : &nobody, document, "runs", &listing);
 
         if (r < 0)
                 return r;
+        listing->is_update = !viewer;
+        listing->counts = false;
         listing->run_ids = calloc(n_runs + 1, sizeof(char *));
         if (!listing->run_ids)
                 return -ENOMEM;
@@ -106,7 +109,7 @@ static json_t *live_row(const Listing *listing, const LiveRun *run) {
         const HttpViewer *viewer = &listing->viewer;
         _cleanup_(json_decrefp) json_t *row = NULL, *o = NULL;
 
-        o = public_live(run, clock_realtime_usec(), api_hides(board, viewer, run->uid), true);
+        o = public_live(run, clock_realtime_usec(), api_hides(board, viewer, run->uid), !listing->is_update);
         if (!o || !api_owns(viewer, run->uid) || query_run(board->spool, &viewer->rows, run->run_id, &row) != 0)
                 return TAKE_PTR(o);
         return public_complete(o, row) == 0 ? TAKE_PTR(o) : NULL;
