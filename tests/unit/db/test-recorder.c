@@ -75,6 +75,26 @@ static void a_packet_that_is_no_row_is_answered_and_holds_nothing_up(void **stat
         assert_acknowledged(&program, 2);
 }
 
+static void what_is_for_the_mirror_is_not_answered(void **state) {
+        static const char *const tidings[] = { "{\"v\":1,\"op\":\"supervisor\",\"supervisor\":{}}",
+                "{\"v\":1,\"op\":\"state\",\"rows\":[[\"r1\",\"grace\"]]}", "{\"v\":1,\"op\":\"samples\",\"rows\":[]}",
+                "{\"v\":1,\"re\":\"look\",\"ok\":true,\"run_id\":\"r1\",\"run\":null}" };
+        _cleanup_(program_deinit) Program program;
+
+        program_init(&program);
+        program_start(&program);
+        await_storage(&program, "ok");
+        for (size_t i = 0; i < ELEMENTSOF(tidings); i++)
+                assert_int_equal(send(program.link, tidings[i], strlen(tidings[i]), 0), (ssize_t)strlen(tidings[i]));
+        send_row(&program, "event", make_event("e1", "r1", 1, AT));
+        {
+                _cleanup_(json_decrefp) json_t *first = receive_reply(&program);
+
+                assert_string_equal(json_string_value(json_object_get(first, "re")), "event");
+                assert_true(json_is_true(json_object_get(first, "ok")));
+        }
+}
+
 static void when_the_supervisor_hangs_up_what_is_pending_is_stored(void **state) {
         _cleanup_(program_deinit) Program program;
 
@@ -255,6 +275,7 @@ int main(void) {
                 cmocka_unit_test(what_stands_before_an_event_is_committed_with_it_in_order),
                 cmocka_unit_test(a_run_is_written_behind_by_less_than_a_second),
                 cmocka_unit_test(a_packet_that_is_no_row_is_answered_and_holds_nothing_up),
+                cmocka_unit_test(what_is_for_the_mirror_is_not_answered),
                 cmocka_unit_test(when_the_supervisor_hangs_up_what_is_pending_is_stored),
                 cmocka_unit_test(signals_of_a_terminal_do_not_end_it),
                 cmocka_unit_test(after_kill_9_sending_again_doubles_nothing),
