@@ -169,19 +169,27 @@ static void put_table(const Top *t, unsigned y, unsigned height, PrintFunc print
 static void put_head(const Top *t) {
         char clock[FORMAT_MAX], used[FORMAT_MAX], cache[FORMAT_MAX], limit[FORMAT_MAX];
         const TopRows *r = &t->rows;
+        size_t silent, hosts = hosts_count(t->hosts, &silent);
+        _cleanup_(freep) char *of_hosts = t->options->all_hosts
+                ? text_printf(" on %zu host%s, %zu silent", hosts, hosts == 1 ? "" : "s", silent)
+                : text_printf(", %zu in grace", r->grace);
+        _cleanup_(freep) char *shown = r->n > t->n_shown
+                ? text_printf("  (%zu to %zu of %zu)", t->first + 1, t->first + t->n_shown, r->n)
+                : strdup("");
+        _cleanup_(freep) char *failed = t->failure ? text_printf("%s: these are the last figures", t->failure) : NULL;
         _cleanup_(freep) char *filter = *t->filter ? text_escape(t->filter) : NULL;
-        _cleanup_(freep) char *first = text_printf("scidex top  %s  %zu run%s, %zu in grace%s%s%s  by %s%s%s",
-                format_when(clock, clock_realtime_usec()), r->all, r->all == 1 ? "" : "s", r->grace,
-                filter ? "  only: " : "", filter ? filter : "", filter && r->n == 0 ? " (none)" : "",
-                top_sort_title(t->view.sort), t->view.is_inverted ? ", turned around" : "",
-                t->view.is_tree ? ", as a tree" : "");
+        _cleanup_(freep) char *first = text_printf("scidex top  %s  %zu run%s%s%s%s%s%s  by %s%s%s",
+                format_when(clock, clock_realtime_usec()), r->all, r->all == 1 ? "" : "s", of_hosts ? of_hosts : "",
+                shown ? shown : "", filter ? "  only: " : "", filter ? filter : "",
+                filter && r->n == 0 ? " (none)" : "", top_sort_title(t->view.sort),
+                t->view.is_inverted ? ", turned around" : "", t->view.is_tree ? ", as a tree" : "");
         _cleanup_(freep) char *second = text_printf("Memory %s of %s   Cache %s   CPU %.2f",
                 format_bytes(used, r->private_bytes), format_bytes(limit, r->limit_bytes),
                 r->has_cache ? format_bytes(cache, r->cache_bytes) : "-", r->cpus);
 
         (void)top_put(0, 0, UINT_MAX, A_BOLD, first ? first : "");
-        if (t->failure)
-                (void)top_put(1, 0, UINT_MAX, top_colour(TOP_PAIR_WARN) | A_BOLD, t->failure);
+        if (failed)
+                (void)top_put(1, 0, UINT_MAX, top_colour(TOP_PAIR_WARN) | A_BOLD, t->is_known ? failed : t->failure);
         else
                 (void)top_put(1, 0, UINT_MAX, A_NORMAL, second ? second : "");
 }
@@ -234,11 +242,12 @@ static void draw_list(Top *t, unsigned lines) {
                 put_table(t, y, n, print_hosts);
                 y += n + 1;
         }
-        if (n_kills > 0) {
+        if (kills) {
                 end -= n_kills + 3;
-                (void)top_put(end + 1, 0, UINT_MAX, A_BOLD, "Last kills");
-                put_table(t, end + 2, n_kills + 1, print_kills);
+                (void)top_put(end + 1, 0, UINT_MAX, A_BOLD, n_kills > 0 ? "Last kills" : "Last kills: none");
         }
+        if (n_kills > 0)
+                put_table(t, end + 2, n_kills + 1, print_kills);
         t->n_shown = end > y + 1 ? end - y - 1 : 0;
         top_put_rows(t, y);
 }

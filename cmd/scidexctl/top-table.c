@@ -107,6 +107,8 @@ static char *cell_text(const TopRow *row, TopColumn column) {
         case COLUMN_ANALYSIS:
                 return text_escape(row->analysis ? row->analysis : "-");
         case COLUMN_STATE:
+                if (json_is_true(json_object_get(row->run, "host_silent")))
+                        return strdup("silent"); /* nobody has heard of its host */
                 return text_escape(row->state ? row->state : "-");
         case COLUMN_USER:
                 return run_user(row->run);
@@ -175,8 +177,9 @@ static void put_bar(const TopRow *row, unsigned y, unsigned x, unsigned attribut
 /* Of the state, of what is nearly used up. */
 static unsigned cell_attributes(const TopRow *row, TopColumn column) {
         if (column == COLUMN_STATE && row->state)
-                return strcmp(row->state, "running") == 0 ? top_colour(TOP_PAIR_GOOD)
-                                                          : top_colour(TOP_PAIR_WARN) | A_BOLD;
+                return strcmp(row->state, "running") == 0 && !json_is_true(json_object_get(row->run, "host_silent"))
+                        ? top_colour(TOP_PAIR_GOOD)
+                        : top_colour(TOP_PAIR_WARN) | A_BOLD;
         if (column == COLUMN_RUN)
                 return A_BOLD;
         if (column == COLUMN_STALL && row->stalled >= 0.1)

@@ -80,6 +80,7 @@ static void take_look(Top *t, const json_t *answer) {
 
         free(t->failure);
         t->failure = message_of(error ? error : json_object_get(answer, "no_supervisor"));
+        t->is_known = error && t->runs; /* without a supervisor nothing runs: that is no old figure */
         take_rows(&t->runs, answer, "runs");
         take_rows(&t->hosts, answer, "hosts");
         take_rows(&t->events, answer, "events");

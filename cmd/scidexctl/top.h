@@ -34,6 +34,7 @@ typedef struct Top {
         uint64_t text_at_usec;         /* and the text on the screen */
         Figures *figures;              /* owned */
         json_t *hosts, *runs, *events; /* owned; of the last answers, NULL before the first */
+        bool is_known;                 /* the last figures are of somebody, who is away now */
         char *failure;                 /* owned; why the last answer was none, or that nobody supervises; NULL */
         TopView view;
         char filter[TOP_TEXT_MOST], search[TOP_TEXT_MOST];

@@ -16,12 +16,14 @@ HOSTILE = "x$(touch pwned)`touch pwned`;touch pwned #'\"\\ y"
 
 
 class Completions(ScidexTest):
-    def shell(self, name):
-        """A shell in a terminal, in the test's directory, with our programs first and our completions loaded."""
+    def require_shell(self, name):
         if not os.path.isdir(COMPLETIONS):
             skip("the repository's cmd/ is not in the guest")
         if shutil.which(name) is None:
             skip_missing(f"{name} is not installed")
+
+    def shell(self, name):
+        """A shell in a terminal, in the test's directory, with our programs first."""
         world = self.here()
         options = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config", "-i"]}[name]
         environment = {"PATH": os.path.join(BUILD, "cmd") + ":" + os.environ["PATH"], "HOME": world.directory, "PS1": "READY> ", "ZDOTDIR": world.directory}
@@ -69,6 +71,7 @@ class Completions(ScidexTest):
         self.assert_status(self.run_scidex("--analysis-id", HOSTILE, "--", "true"), 0)
 
     def test_bash(self):
+        self.require_shell("bash")
         self.prepare()
         self.fish = False
         with self.shell("bash") as terminal:
@@ -80,6 +83,7 @@ class Completions(ScidexTest):
             self.assert_hostile(terminal)
 
     def test_zsh(self):
+        self.require_shell("zsh")
         self.prepare()
         self.fish = False
         with self.shell("zsh") as terminal:
@@ -88,6 +92,7 @@ class Completions(ScidexTest):
             self.assert_hostile(terminal)
 
     def test_fish(self):
+        self.require_shell("fish")
         self.prepare()
         self.fish = True
         with self.shell("fish") as terminal:
@@ -96,6 +101,7 @@ class Completions(ScidexTest):
             self.assert_hostile(terminal)
 
     def test_a_live_run_is_offered_to_kill(self):
+        self.require_shell("bash")
         launch = self.start_scidex("--analysis-id", "SDA-1", "--", "sh", "-c", "echo ready; exec sleep 1000")
         launch.read_line()
         short = launch.run_id()[-8:]

@@ -5,24 +5,19 @@ for two hosts (a UTS namespace each).
 """
 
 import contextlib
-import fcntl
 import json
 import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from postgresserver import WAIT, PsqlError  # noqa: E402
 from postgrestest import PostgresTest  # noqa: E402
-from scidextest import ScidexTest, deadline, eventually, skip, wait_readable  # noqa: E402
+from scidextest import ScidexTest, deadline, eventually, process_comm, skip, wait_readable  # noqa: E402
+from terminal import Terminal  # noqa: E402
 
 HOST_AWAY = "12 min"
 
@@ -81,6 +76,30 @@ class Reader(PostgresTest):
 
     def analyses(self, rows):
         return [row["analysis_id"] for row in rows]
+
+
+class Used(Reader):
+    """What is made of the runs of all hosts together."""
+
+    def test_suggest_and_report_take_the_runs_of_all_hosts(self):
+        for n in range(1, 21):
+            self.ended("alpha" if n % 2 else "beta", "SDA-1", ago=f"{n} min", verdict="memory" if n == 20 else "completed")
+        self.ended("alpha", "SDA-2")
+        self.server.psql(
+            "UPDATE watchdog_runs SET uid = 0, enforcement = 'kernel', memory_limit_bytes = 1000 * 1048576::bigint, timeout_sec = 605, "
+            "private_peak_bytes = 1048576::bigint * 10 * round(extract(epoch FROM now() - ended_at) / 60)"
+        )
+        suggestion = self.ask("suggest", "SDA-1")["suggestion"]
+        # Peaks of 10, 20, ... 190 MiB and one killed at its limit of 1000: rank 19 of 20 is 190, and 20 % more 228.
+        self.assertEqual((suggestion["runs"], suggestion["censored"]["memory"]), (20, 1))
+        self.assertEqual(suggestion["memory"]["suggested_bytes"], 228 << 20)
+        self.assertIsNone(suggestion["memory"]["bias"])
+        self.assertEqual(suggestion["options"], "--memory 228M --timeout 73s")
+        self.assertEqual(self.ask("suggest", "SDA-1", "--host", "beta")["suggestion"]["runs"], 10)
+        report = {entry["analysis_id"]: entry for entry in self.ask("report")["report"]}
+        self.assertEqual((report["SDA-1"]["runs"], report["SDA-1"]["killed_memory"], report["SDA-2"]["runs"]), (20, 1, 1))
+        self.assertAlmostEqual(report["SDA-1"]["private_peak_mean_bytes"] / (105 << 20), 1, places=6)
+        self.assertEqual([entry["runs"] for entry in self.ask("report", "--by", "user")["report"]], [21])
 
 
 class AllHosts(Reader):
@@ -372,107 +391,84 @@ class Follow(Reader):
 class Top(Reader):
     """On a terminal of 30 lines."""
 
-    def start_top(self, *options):
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
-        self.before = termios.tcgetattr(slave)
-        self.slave = slave
-        self.ends.callback(os.close, self.master)
-        self.ends.callback(os.close, slave)
-
-        def own_terminal():
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        environment = self.world.environment(TERM="xterm")
-        environment.pop("COLUMNS", None)
-        self.top = subprocess.Popen([self.world.program("scidexctl"), "top", "--all-hosts", *options], env=environment,
-                                    stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal)  # fmt: skip
-        self.ends.callback(self.end_top, self.top)
-        self.seen = ""
-
-    def end_top(self, top):
-        if top.poll() is None:
-            top.send_signal(signal.SIGTERM)
-            top.wait(deadline(WAIT))
-
-    def read_until(self, pattern, timeout=WAIT):
-        """What is on the screen since the last time; every screen begins with a clear."""
-        end = time.monotonic() + deadline(timeout)
-        while not re.search(pattern, self.seen, re.DOTALL):
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self.master], [], [], left)[0]:
-                raise AssertionError(f"never {pattern!r}: {self.seen[-2000:]!r}")
-            self.seen += os.read(self.master, 65536).decode(errors="replace")
-        return self.seen
-
-    def assert_restored(self):
-        self.read_until(r"\x1b\[\?1049l")
-        self.assertEqual(termios.tcgetattr(self.slave)[:4], self.before[:4])
+    def top(self, *options):
+        terminal = Terminal(self.world, [self.world.program("scidexctl"), "top", "--all-hosts", *options], columns=120, lines=30)
+        return self.ends.enter_context(terminal)
 
     def test_it_wakes_for_a_kill_and_ends_on_q_with_the_terminal_as_it_was(self):
         self.process("alpha", "SDA-1")
         self.process("beta", "SDA-2", ago="29 min")
-        self.start_top()
-        screen = self.read_until(r"SDA-1.*Last kills")
+        top = self.top()
+        screen = top.wait_for("SDA-1")
         self.assertIn("2 runs on 2 hosts, 1 silent", screen)
         self.assertLess(screen.index("SDA-2"), screen.index("SDA-1"))
-        self.assertNotEqual(termios.tcgetattr(self.slave)[3], self.before[3])
-        self.seen = ""
+        self.assertRegex(screen, "SDA-2 +silent")
         begin = time.monotonic()
         self.event("KILLED-NOW")
-        self.read_until("KILLED-NOW")
+        top.wait_for("KILLED-NOW")
         self.assertLess(time.monotonic() - begin, 3)
-        os.write(self.master, b"xq")
-        self.assertEqual(self.top.wait(deadline(WAIT)), 0)
-        self.assert_restored()
+        top.type("x", "q")
+        settings = top.wait_for_end(0)
+        self.assertNotIn("-icanon", settings)
+        self.assertNotIn("-echo ", settings)
 
     def test_ctrl_c_and_term_leave_the_terminal_as_it_was(self):
-        for end in (lambda: os.write(self.master, b"\x03"), lambda: self.top.send_signal(signal.SIGTERM)):
-            self.start_top()
-            self.read_until("Last kills")
-            end()
-            self.assertEqual(self.top.wait(deadline(WAIT)), 0)
-            self.assert_restored()
+        for how in ("key", "signal"):
+            top = self.top()
+            top.wait_for("Last kills")
+            if how == "key":
+                top.type("C-c")
+            else:
+                os.kill(next(pid for pid in top.descendants(top.pids[1]) if process_comm(pid) == "scidexctl"), signal.SIGTERM)
+            settings = top.wait_for_end(0)
+            self.assertNotIn("-icanon", settings)
+            self.assertNotIn("-echo ", settings)
 
     def test_it_looks_again_by_itself(self):
-        self.start_top()
-        self.read_until("Last kills")
-        self.seen = ""
+        top = self.top()
+        top.wait_for("Last kills")
         self.process("alpha", "SDA-LATER")
-        self.read_until("SDA-LATER")
+        top.wait_for("SDA-LATER")
 
     def test_of_many_runs_those_that_fit_are_shown(self):
         for n in range(40):
             self.process("alpha", f"SDA-{n}", ago=f"{n * 20} s")
-        self.start_top()
-        screen = self.read_until("Last kills")
-        self.assertRegex(screen, r"and \d+ more: scidexctl list --all-hosts")
-        self.assertIn("SDA-39 ", screen)
+        top = self.top()
+        screen = top.wait_for("SDA-39 ")
+        self.assertRegex(screen, r"\(1 to \d+ of 40\)")
         self.assertNotIn("SDA-0 ", screen)
-        self.assertLessEqual(screen.split("\x1b[H")[-1].count("\n"), 30)
+        self.assertIn("Last kills", screen)
+        top.type("End")
+        screen = top.wait_for("SDA-0 ")
+        self.assertRegex(screen, r"\(\d+ to 40 of 40\)")
+        self.assertNotIn("SDA-39 ", screen)
 
     def test_a_server_that_goes_away_is_said_and_what_was_known_stays(self):
         self.process("alpha", "SDA-1")
-        self.start_top()
-        self.read_until("Last kills")
-        self.seen = ""
+        top = self.top()
+        top.wait_for("SDA-1")
         self.server.stop("immediate")
-        screen = self.read_until(r"these are the last figures.*SDA-1.*Last kills")
+        screen = top.wait_for("these are the last figures", WAIT)
         self.assertIn("SDA-1", screen)
         self.server.start()
-        self.seen = ""
         self.process("alpha", "SDA-AGAIN")
-        self.read_until("SDA-AGAIN")
-        os.write(self.master, b"q")
-        self.assertEqual(self.top.wait(deadline(WAIT)), 0)
-        self.assert_restored()
+        top.wait_for("SDA-AGAIN", WAIT)
+        top.type("q")
+        top.wait_for_end(0)
 
     def test_what_an_analysis_is_called_can_not_drive_the_terminal(self):
         self.server.psql("UPDATE watchdog_hosts SET host = E'evil\\x1b[2J' WHERE host = 'beta'")
         self.process("alpha", "A")
         self.server.psql("UPDATE watchdog_processes SET analysis_ref = E'\\x1b]0;x\\x07'")
-        self.start_top()
-        screen = self.read_until("Last kills")
-        self.assertNotIn("\x1b[2J", screen)
-        self.assertNotIn("\x1b]0", screen)
+        top = self.top()
+        screen = top.wait_for("\\x1b]0;x\\x07")
+        self.assertIn("evil\\x1b[2J", screen)
+
+    def test_a_run_of_another_host_is_not_killed_from_here(self):
+        self.process("alpha", "SDA-1")
+        top = self.top()
+        top.wait_for("SDA-1")
+        top.type("F9", "y")
+        top.wait_for("Not killed: ", WAIT)
+
+
