@@ -40,7 +40,9 @@ function showFigures(watchdog) {
     formatBytes(totals.memory_bytes ?? NaN),
     isNumber(totals.limit_bytes) && totals.limit_bytes > 0 ? `of ${formatBytes(totals.limit_bytes)} in limits` : "",
   );
-  setMemoryBar(memory, { ...totals, memory_limit_bytes: totals.limit_bytes || null });
+  // Where memory is sampled nobody knows its parts: all but what is known to be cache counts as held.
+  const held = isNumber(totals.memory_bytes) ? Math.max(0, totals.memory_bytes - (totals.file_bytes ?? 0)) : null;
+  setMemoryBar(memory, { memory_bytes: totals.memory_bytes, anon_bytes: held, memory_limit_bytes: totals.limit_bytes || null });
   figure("cpus", isNumber(totals.cpus) ? totals.cpus.toFixed(1) : "unknown");
   figure("kills", String(watchdog.kills_last_24h));
   storageFigure(watchdog.storage);
