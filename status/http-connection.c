@@ -115,7 +115,7 @@ void connection_notify(
                 return;
         TAILQ_REMOVE(&http->phases[connection->phase], connection, link);
         *(connection->is_local ? &http->n_local : &http->n_remote) -= 1;
-        http->is_full = false;
+        http->full_until_usec = 0;
         *socket_context = NULL;
         free(connection);
 }

@@ -64,10 +64,10 @@ struct Http {
          * that there are news for. */
         struct ExchangeQueue parked, queued, looking, asleep, due;
         size_t n_works, body_bytes;
-        Document *documents; /* owned; http-document.c */
-        uint64_t slice_usec; /* thread's CPU time at its beginning */
-        bool is_running;     /* inside of a turn */
-        bool is_full;        /* and nobody could be sent away: looked at again soon */
+        Document *documents;      /* owned; http-document.c */
+        uint64_t slice_usec;      /* thread's CPU time at its beginning */
+        bool is_running;          /* inside of a turn */
+        uint64_t full_until_usec; /* BOOTTIME until which nothing is accepted: there was no room */
 };
 
 /* http.c: the turn is not over with this callback: another one as soon as the pace allows. */

@@ -48,8 +48,8 @@ static uint64_t next_usec(Http *http, uint64_t now_usec) {
         uint64_t at = connections_expire(http, now_usec);
 
         at = MIN_OF(at, exchanges_expire(http, now_usec));
-        if (http->is_full)
-                at = MIN_OF(at, usec_add(now_usec, FULL_RETRY_USEC));
+        if (http->full_until_usec > now_usec)
+                at = MIN_OF(at, http->full_until_usec);
         if (MHD_get_timeout(http->daemon, &library_msec) == MHD_YES)
                 at = MIN_OF(at, usec_add(now_usec, library_msec * USEC_PER_MSEC));
         return has_waiting(http) ? now_usec : at;
@@ -65,7 +65,7 @@ static void plan(Http *http) {
         (void)sd_event_source_set_enabled(http->io, wait > 0 ? SD_EVENT_OFF : SD_EVENT_ON);
         for (size_t i = 0; i < http->n_listeners; i++)
                 (void)sd_event_source_set_enabled(
-                        http->listeners[i], wait > 0 || http->is_full ? SD_EVENT_OFF : SD_EVENT_ON);
+                        http->listeners[i], wait > 0 || http->full_until_usec > now ? SD_EVENT_OFF : SD_EVENT_ON);
         (void)sd_event_source_set_time(http->timer, at);
         (void)sd_event_source_set_enabled(http->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
@@ -107,12 +107,28 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return 0;
 }
 
+/* Whether there is work that no socket would tell of. */
+static bool has_work(Http *http) {
+        MHD_UNSIGNED_LONG_LONG library_msec;
+
+        return has_waiting(http) || (MHD_get_timeout(http->daemon, &library_msec) == MHD_YES && library_msec == 0);
+}
+
+/* What was waited for may be the pace alone: then the sockets are looked at again, or each turn would pay for the next.
+ */
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Http *http = userdata;
 
-        http->is_full = false;
-        turn(http);
+        if (has_work(http))
+                turn(http);
+        else
+                plan(http);
         return 0;
+}
+
+/* Nothing is accepted for a while, unless a connection ends. */
+static void hold_off(Http *http) {
+        http->full_until_usec = usec_add(clock_boottime_usec(), FULL_RETRY_USEC);
 }
 
 /* Whether there is room for one more; else nothing more is accepted for the moment. */
@@ -122,7 +138,7 @@ static bool has_room(Http *http, bool is_local) {
         if (is_local ? all < HTTP_CONNECTIONS_MAX : http->n_remote < HTTP_CONNECTIONS_MAX - HTTP_LOCAL_RESERVED)
                 return true;
         if (!connections_evict(http, clock_boottime_usec()))
-                http->is_full = true;
+                hold_off(http);
         return false;
 }
 
@@ -133,6 +149,9 @@ static void accept_some(Http *http, int listener, bool is_local) {
                 int send_bytes = SEND_BYTES;
                 int fd = accept4(listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+                /* Without fds or memory the backlog stays readable: not at once again. */
+                if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+                        hold_off(http);
                 if (fd < 0)
                         return;
                 (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));

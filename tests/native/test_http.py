@@ -64,8 +64,11 @@ class Documents(FaceTest):
 
     def test_a_kill_is_told_as_soon_as_it_is_recorded(self):
         face = self.begin()
-        for n in range(1, 25):
-            event = face.event(reason="memory")
+        face.count = 0
+        for n in (1, 2, 21, 22):
+            while face.count < n:
+                event = face.event(reason="memory")
+                face.count += 1
             face.settle()
             watchdog = face.get("/api/quests/status").json()["watchdog"]
             self.assertEqual((watchdog["kills_last_24h"], watchdog["kills_by_reason"]["memory"]), (n, n))
@@ -139,7 +142,7 @@ class Documents(FaceTest):
 class Manners(FaceTest):
     def test_every_answer_has_the_headers_that_keep_browsers_safe(self):
         face = self.begin()
-        for path in (*DOCUMENTS, "/nothing", "/api/runs?what=ever"):
+        for path in (*DOCUMENTS, "/", "/nothing", "/api/runs?what=ever"):
             headers = face.get(path).headers
             self.assertIn("default-src 'none'", headers["content-security-policy"], path)
             self.assertIn("frame-ancestors 'none'", headers["content-security-policy"], path)
@@ -345,7 +348,7 @@ class Stream(FaceTest):
             for client in clients:
                 client.until("update")
                 client.until("update")
-        self.assertLess(face.cpu_seconds() - used, 0.3)
+        self.assertLess(face.cpu_seconds() - used, deadline(0.3))
 
     def test_who_was_away_misses_no_kill(self):
         face = self.begin()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import select
 import socket
 import sys
@@ -151,6 +152,19 @@ class Clients(FaceTest):
         eventually(lambda: face.open_files() > 400)
         for _ in range(20):
             self.assertEqual(face.get_local("/healthz").status, 200)
+
+    def test_where_no_descriptor_is_left_it_waits_for_one(self):
+        face = self.begin()
+        face.get("/api/quests/status")
+        resource.prlimit(face.process.pid, resource.RLIMIT_NOFILE, (face.open_files() + 10, 1024))
+        sockets = self.connections(60)
+        eventually(lambda: face.open_files() >= resource.prlimit(face.process.pid, resource.RLIMIT_NOFILE)[0])
+        begun, used = time.monotonic(), face.cpu_seconds()
+        select.select([], [], [], 2)
+        self.assertLess((face.cpu_seconds() - used) / (time.monotonic() - begun), 0.1)
+        for connection in sockets:
+            connection.close()
+        self.assert_works()
 
     def test_who_says_a_byte_now_and_then_is_ended(self):
         """The library's own time-out begins anew with each byte; ours does not."""
