@@ -98,8 +98,8 @@ static int read_below(Reading *reading, int fd, const char *path, unsigned depth
 
 static int read_one(
         Reading *reading, int parent_fd, const char *parent, const char *name, unsigned depth, GroupKind above) {
-        _cleanup_(close_fdp) int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         _cleanup_(freep) char *path = text_printf("%s/%s", parent, name);
+        _cleanup_(close_fdp) int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         GroupNode node = { .name = strdup(name), .depth = depth };
         int r = 0;
 
