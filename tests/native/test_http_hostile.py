@@ -11,11 +11,17 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from face import FaceTest  # noqa: E402
-from scidextest import MIB, deadline, eventually  # noqa: E402
+from scidextest import IN_VM, MIB, deadline, eventually, skip  # noqa: E402
 
 HOST = b"Host: localhost\r\n"
 CONNECTIONS_MAX = 512
 STREAMS_MAX = 256
+
+
+def skip_emulated():
+    """Much work, and nothing in it is about the kernel: once, on the host, is enough."""
+    if IN_VM:
+        skip("emulated, it would take minutes")
 
 
 def statuses(answer):
@@ -186,6 +192,7 @@ class Clients(FaceTest):
         self.assert_works()
 
     def test_who_does_not_read_costs_little(self):
+        skip_emulated()
         face = self.begin()
         for n in range(300):
             face.alive(analysis_id="x" * 200)
@@ -200,6 +207,7 @@ class Clients(FaceTest):
 
     def test_answers_that_nobody_reads_have_an_end_together(self):
         """Each asks for a large document of its own, and reads nothing of it."""
+        skip_emulated()
         face = self.begin()
         for n in range(1000):
             face.alive(analysis_id="x" * 200)
@@ -243,6 +251,7 @@ class Clients(FaceTest):
             return b" 200 " in client.head
 
     def test_a_client_of_the_stream_that_does_not_read_gets_a_snapshot_when_it_does(self):
+        skip_emulated()
         face = self.begin()
         with face.messages(receive_bytes=4096) as slow, face.messages() as quick:
             slow.until("snapshot")
@@ -261,6 +270,7 @@ class Clients(FaceTest):
 
     def test_who_asks_without_end_gets_a_share_only(self):
         """The quota is the supervisor's, too: a flood takes a quarter of a processor where there is none."""
+        skip_emulated()
         face = self.begin()
         for n in range(2000):
             face.alive()
