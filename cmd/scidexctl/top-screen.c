@@ -22,12 +22,13 @@
 #define HOSTS_MOST  6
 #define ESCAPE_MSEC 50 /* between Esc and what makes a key's sequence of it */
 
+static SCREEN *screen; /* owned; curses has only one at a time */
 static bool has_colour;
 
 int top_screen_begin(const Options *options) {
         const char *refused = getenv("NO_COLOR");
-        SCREEN *screen = newterm(NULL, stdout, stdin);
 
+        screen = newterm(NULL, stdout, stdin);
         if (!screen)
                 return -ENOTSUP;
         (void)set_term(screen);
@@ -51,6 +52,8 @@ int top_screen_begin(const Options *options) {
 
 void top_screen_end(void) {
         (void)endwin();
+        delscreen(screen);
+        screen = NULL;
 }
 
 void top_screen_resize(void) {

@@ -154,6 +154,7 @@ static Next watch_wait(const Watch *w, uint64_t until) {
         }
 }
 
+/* 0, -errno: it can't go on. */
 static int watch_on_screen(Watch *w) {
         _cleanup_(freep) char *text = strdup("");
         uint64_t until = 0;
@@ -174,9 +175,9 @@ static int watch_on_screen(Watch *w) {
                         watch_draw(w, text);
                         break;
                 case NEXT_END:
-                        return CTL_OK;
+                        return 0;
                 }
-        return CTL_NO_ANSWER;
+        return r < 0 ? r : -ENOMEM;
 }
 
 /* One pass after the other, for a file or a program, until whoever reads has enough. */
@@ -209,7 +210,10 @@ int watch(const Options *options, const Terminal *terminal) {
         if (r == 0)
                 r = screen_begin(&w.screen);
         if (r == 0)
-                return watch_on_screen(&w);
-        failure = answer_failed("failed", NULL, "setting the terminal up: %s", strerror(-r));
+                r = watch_on_screen(&w);
+        screen_deinit(&w.screen); /* what is said stays on the one that was there before */
+        if (r == 0)
+                return CTL_OK;
+        failure = answer_failed("failed", NULL, "watching: %s", strerror(-r));
         return answer_report_failure(options, failure);
 }
