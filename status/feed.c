@@ -121,9 +121,11 @@ static bool tell(Feed *feed) {
                 return update_go_on(feed);
         live_watch(feed->board->live);
         if (generation != feed->told_generation || feed->has_event) {
+                int r = update_begin(feed); /* of what has changed since told_generation */
+
                 feed->told_generation = generation;
                 feed->has_event = false;
-                if (update_begin(feed) == 0)
+                if (r == 0)
                         return true;
                 stream_say(feed->stream, "update", NULL, NULL);
         } else if (usec_sub(clock_boottime_usec(), feed->said_usec) >= FEED_ALIVE_USEC - FEED_PERIOD_USEC)
