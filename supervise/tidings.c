@@ -62,8 +62,8 @@ void tidings_state(const Run *run) {
         Supervisor *s = run->supervisor;
         _cleanup_(json_decrefp) json_t *rows = NULL;
 
-        if (!run->announced)
-                return; /* its row will say it */
+        if (!run->announced || s->http.n == 0)
+                return; /* its row will say it; or nobody can look */
         rows = json_pack("[[s, s]]", run->id.text, phase_to_string(run->phase));
         if (rows)
                 send_rows(s, "state", rows);
