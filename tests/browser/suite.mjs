@@ -9,6 +9,7 @@ import { tests as liveTests } from "./test-live.mjs";
 import { tests as outageTests } from "./test-outage.mjs";
 import { tests as pictureTests } from "./test-pictures.mjs";
 import { tests as safetyTests } from "./test-safety.mjs";
+import { tests as wordTests } from "./test-words.mjs";
 import { Skip } from "./world.mjs";
 
 const TEST_MS = 120000;
@@ -37,7 +38,7 @@ async function runOne([name, test], browser, counts) {
   await browser.closePages();
 }
 
-const all = [...liveTests, ...outageTests, ...accessTests, ...safetyTests, ...pictureTests];
+const all = [...wordTests, ...liveTests, ...outageTests, ...accessTests, ...safetyTests, ...pictureTests];
 const patterns = process.argv.slice(2);
 const chosen = all.filter(([name]) => patterns.length === 0 || patterns.some((pattern) => name.includes(pattern)));
 const counts = { ok: 0, FAIL: 0, skip: 0 };

@@ -26,7 +26,7 @@ async function a_run_appears_fills_its_bar_is_killed_and_its_event_arrives(brows
   const page = await browser.page();
   await openLive(page, world.origin);
   await assertNotReloaded(page, async () => {
-    world.grow("SDA-grows", { memory: "256M", timeout: "12s", steps: 16, pause: 0.3 });
+    world.grow("SDA-grows", { memory: "256M", steps: 20, pause: 0.4 });
     const row = rowOf(page, "SDA-grows");
     await row.waitFor();
     await eventually(async () => (await solid(row)) > 15, "the bar fills");
@@ -34,6 +34,7 @@ async function a_run_appears_fills_its_bar_is_killed_and_its_event_arrives(brows
     await eventually(async () => (await solid(row)) > before + 10, "the bar fills further");
     await row.locator(".spark path").waitFor();
     const { run_id } = await world.run("SDA-grows");
+    await world.ctl("set", run_id, "--timeout", "1s"); // which is over
     const event = eventOf(page, "SDA-grows");
     await event.waitFor();
     assertEqual(await event.locator(".reason").textContent(), "timeout", "its reason");

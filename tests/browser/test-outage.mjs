@@ -25,7 +25,7 @@ async function a_supervisor_that_hangs_and_dies_makes_the_page_stale_and_the_nex
     await killed(world, "before");
     await eventOf(page, "before").waitFor();
     world.grow("survivor");
-    const overdue = world.grow("overdue", { timeout: "10s" });
+    const overdue = world.grow("overdue", { timeout: "15s" });
     await rowOf(page, "overdue").waitFor();
     await rowOf(page, "survivor").waitFor();
     await assertNotReloaded(page, async () => {

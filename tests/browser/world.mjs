@@ -142,9 +142,13 @@ export class World {
     return launch.ended;
   }
 
+  async ctl(...args) {
+    await once(spawn(this.program("scidexctl"), args, { env: this.environment(), stdio: "ignore" }), "exit");
+  }
+
   /** Kills a run as people do, and waits for its launcher. */
   async kill(launch, runId) {
-    await once(spawn(this.program("scidexctl"), ["kill", runId], { env: this.environment(), stdio: "ignore" }), "exit");
+    await this.ctl("kill", runId);
     await launch.ended;
   }
 
