@@ -10,6 +10,12 @@
 #define HTTP_LISTENERS_MAX 16
 #define HTTP_SLICE_USEC    500 /* of processor time without a look at the clock: what a kill may have to wait for */
 
+typedef struct Listener {
+        sd_event_source *source; /* owned */
+        int fd;                  /* borrowed */
+        bool is_local;
+} Listener;
+
 typedef enum Phase {
         PHASE_WAITING, /* for the next request */
         PHASE_FIRST,   /* for the first one */
@@ -54,9 +60,9 @@ typedef struct Document Document;
 struct Http {
         sd_event *event; /* owned */
         HttpOptions options;
-        struct MHD_Daemon *daemon;                      /* owned */
-        sd_event_source *io, *timer;                    /* owned */
-        sd_event_source *listeners[HTTP_LISTENERS_MAX]; /* owned; the fds are borrowed */
+        struct MHD_Daemon *daemon;   /* owned */
+        sd_event_source *io, *timer; /* owned */
+        Listener listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;
         struct ConnectionQueue phases[PHASE_MAX_]; /* each in the order of their beginning */
         size_t n_local, n_remote;

@@ -64,8 +64,8 @@ static void plan(Http *http) {
                 at = wait;
         (void)sd_event_source_set_enabled(http->io, wait > 0 ? SD_EVENT_OFF : SD_EVENT_ON);
         for (size_t i = 0; i < http->n_listeners; i++)
-                (void)sd_event_source_set_enabled(
-                        http->listeners[i], wait > 0 || http->full_until_usec > now ? SD_EVENT_OFF : SD_EVENT_ON);
+                (void)sd_event_source_set_enabled(http->listeners[i].source,
+                        wait > 0 || http->full_until_usec > now ? SD_EVENT_OFF : SD_EVENT_ON);
         (void)sd_event_source_set_time(http->timer, at);
         (void)sd_event_source_set_enabled(http->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
@@ -80,6 +80,46 @@ static void resume_some(Http *http) {
                 exchange_resume(exchange);
 }
 
+/* Nothing is accepted for a while, unless a connection ends. */
+static void hold_off(Http *http) {
+        http->full_until_usec = usec_add(clock_boottime_usec(), FULL_RETRY_USEC);
+}
+
+/* Whether there is room for one more; else nothing more is accepted for the moment. */
+static bool has_room(Http *http, bool is_local) {
+        size_t all = http->n_local + http->n_remote;
+
+        if (is_local ? all < HTTP_CONNECTIONS_MAX : http->n_remote < HTTP_CONNECTIONS_MAX - HTTP_LOCAL_RESERVED)
+                return true;
+        if (!connections_evict(http, clock_boottime_usec()))
+                hold_off(http);
+        return false;
+}
+
+static void accept_some(Http *http, const Listener *listener) {
+        for (unsigned i = 0; i < ACCEPTS && has_room(http, listener->is_local); i++) {
+                struct sockaddr_storage address = { 0 };
+                socklen_t size = sizeof(address);
+                int send_bytes = SEND_BYTES;
+                int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+                /* Without fds or memory the backlog stays readable: not at once again. */
+                if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+                        hold_off(http);
+                if (fd < 0)
+                        return;
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
+                /* It closes the fd when it can't. An address of the other end says nothing that is used. */
+                (void)MHD_add_connection(http->daemon, fd, (struct sockaddr *)&address, size);
+        }
+}
+
+/* Each turn: whoever comes now is served in turn with those whose work goes on. */
+static void accept_all(Http *http) {
+        for (size_t i = 0; i < http->n_listeners && http->full_until_usec <= clock_boottime_usec(); i++)
+                accept_some(http, &http->listeners[i]);
+}
+
 static void turn(Http *http) {
         uint64_t now = clock_boottime_usec();
 
@@ -87,6 +127,7 @@ static void turn(Http *http) {
                 http->is_running = true;
                 http->slice_usec = thread_cpu_usec();
                 pace_begin(http->options.pace);
+                accept_all(http);
                 do {
                         resume_some(http);
                         (void)MHD_run(http->daemon);
@@ -126,47 +167,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Nothing is accepted for a while, unless a connection ends. */
-static void hold_off(Http *http) {
-        http->full_until_usec = usec_add(clock_boottime_usec(), FULL_RETRY_USEC);
-}
-
-/* Whether there is room for one more; else nothing more is accepted for the moment. */
-static bool has_room(Http *http, bool is_local) {
-        size_t all = http->n_local + http->n_remote;
-
-        if (is_local ? all < HTTP_CONNECTIONS_MAX : http->n_remote < HTTP_CONNECTIONS_MAX - HTTP_LOCAL_RESERVED)
-                return true;
-        if (!connections_evict(http, clock_boottime_usec()))
-                hold_off(http);
-        return false;
-}
-
-static void accept_some(Http *http, int listener, bool is_local) {
-        for (unsigned i = 0; i < ACCEPTS && has_room(http, is_local); i++) {
-                struct sockaddr_storage address = { 0 };
-                socklen_t size = sizeof(address);
-                int send_bytes = SEND_BYTES;
-                int fd = accept4(listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-                /* Without fds or memory the backlog stays readable: not at once again. */
-                if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-                        hold_off(http);
-                if (fd < 0)
-                        return;
-                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
-                /* It closes the fd when it can't. An address of the other end says nothing that is used. */
-                (void)MHD_add_connection(http->daemon, fd, (struct sockaddr *)&address, size);
-        }
-}
-
 static int on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Http *http = userdata;
-
-        pace_begin(http->options.pace);
-        accept_some(http, fd, is_local_fd(fd));
-        pace_end(http->options.pace, clock_boottime_usec());
-        turn(http);
+        turn(userdata);
         return 0;
 }
 
@@ -255,16 +257,17 @@ int http_new(sd_event *event, const HttpOptions *options, Http **ret) {
 }
 
 int http_listen(Http *http, int fd) {
-        sd_event_source **source = &http->listeners[http->n_listeners];
+        Listener *listener = &http->listeners[http->n_listeners];
         int r;
 
         if (http->n_listeners == HTTP_LISTENERS_MAX)
                 return -ENOSPC;
-        r = sd_event_add_io(http->event, source, fd, EPOLLIN, on_listener, http);
+        *listener = (Listener){ .fd = fd, .is_local = is_local_fd(fd) };
+        r = sd_event_add_io(http->event, &listener->source, fd, EPOLLIN, on_listener, http);
         if (r < 0)
                 return r;
         http->n_listeners++;
-        return sd_event_source_set_priority(*source, PRIORITY_HTTP);
+        return sd_event_source_set_priority(listener->source, PRIORITY_HTTP);
 }
 
 /* The library stops only when nothing is suspended. */
@@ -281,7 +284,7 @@ void http_free(Http *http) {
         (void)live_on_run(http->options.board->live, NULL, http);
         stream_on_news(http->options.stream, NULL, NULL);
         for (size_t i = 0; i < http->n_listeners; i++)
-                sd_event_source_disable_unref(http->listeners[i]);
+                sd_event_source_disable_unref(http->listeners[i].source);
         sd_event_source_disable_unref(http->timer);
         sd_event_source_disable_unref(http->io);
         http->is_running = true; /* nothing is planned any more */
