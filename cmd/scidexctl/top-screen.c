@@ -28,6 +28,8 @@ static bool has_colour;
 int top_screen_begin(const Options *options) {
         const char *refused = getenv("NO_COLOR");
 
+        if (!top_terminal_is_known())
+                return -ENOTSUP;
         screen = newterm(NULL, stdout, stdin);
         if (!screen)
                 return -ENOTSUP;

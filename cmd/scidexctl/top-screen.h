@@ -10,6 +10,8 @@ typedef enum TopPair {
         TOP_PAIR_CACHE,
 } TopPair;
 
+/* Whether curses has heard of $TERM. */
+bool top_terminal_is_known(void);
 /* Nothing where there is no colour. */
 unsigned top_colour(TopPair pair);
 /* Text that is escaped already, cut to width and the end of the line; the columns that it took. */

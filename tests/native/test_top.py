@@ -113,8 +113,8 @@ class Top(ScidexTest):
         outer = self.start_scidex("--analysis-id", "outer", "--timeout", "2h", "--", "sh", "-c", f"{run} --quiet --timeout 60s --analysis-id inner -- sh -c 'echo ready; exec sleep 1000'")
         outer.read_line()
         with self.top() as terminal:
-            text = terminal.wait_for(lambda screen: len(rows(screen)) == 2)
-            self.assertLess(text.index("inner"), text.index("outer"))
+            # As soon as it has used more of its time than the outer one of its memory.
+            terminal.wait_for(lambda screen: len(rows(screen)) == 2 and screen.index("inner") < screen.index("outer"))
             terminal.type("F5")
             text = terminal.wait_for("` inner")
             self.assertLess(text.index(" outer"), text.index("` inner"))
