@@ -17,7 +17,7 @@ RUN_MEMBERS = """run_id analysis_id host boot_id uid pid comm cmdline cmdline_le
     memory_high_bytes swap_limit_bytes pids_limit cpus term_signal memory_bytes memory_peak_bytes anon_bytes file_bytes
     shmem_bytes private_peak_bytes swap_bytes oom_events oom_kill_events max_events pids pids_peak pids_max_events cpu_sec
     cpu_user_sec cpu_system_sec cpu_throttled_sec psi_memory_some_sec psi_memory_full_sec psi_cpu_some_sec psi_io_some_sec
-    psi_io_full_sec io_read_bytes io_write_bytes enforcement containment not_enforced outer_run_id labels group events""".split()
+    psi_io_full_sec io_read_bytes io_write_bytes enforcement containment not_enforced outer_run_id labels group events launch_sec""".split()
 
 EVENT_MEMBERS = """event_id seq reason detail signals decided_at term_at kill_at empty_at processes_killed processes overshoot_bytes
     evidence timeline""".split()
