@@ -128,10 +128,30 @@ static void duration_write(FILE *p, const Suggestion *s) {
         figure_write(p, &s->duration, "Time", format_duration);
 }
 
+/*
+ * The id as a shell reads it back and a terminal may be sent: with escapes, where it has what would drive one. NULL on
+ * OOM. Caller frees.
+ */
+static char *id_quote(const char *id) {
+        _cleanup_(freep) char *safe = text_escape(id), *doubled = malloc(strlen(id) * 2 + 1), *escaped = NULL;
+        char *end = doubled;
+
+        if (!safe || !doubled)
+                return NULL;
+        if (strcmp(safe, id) == 0)
+                return shell_quote(id);
+        for (; *id; *end++ = *id++)
+                if (*id == '\\' || *id == '\'')
+                        *end++ = '\\';
+        *end = '\0';
+        escaped = text_escape(doubled);
+        return escaped ? text_printf("$'%s'", escaped) : NULL;
+}
+
 int suggestion_print(FILE *out, const Terminal *terminal, const Suggestion *s) {
         static void (*const parts[])(FILE *, const Suggestion *) = { head_write, memory_write, duration_write,
                 censored_write, remarks_write, thin_write };
-        _cleanup_(freep) char *options = suggestion_options(s), *quoted = shell_quote(s->analysis_id), *safe = NULL;
+        _cleanup_(freep) char *options = suggestion_options(s), *quoted = id_quote(s->analysis_id);
 
         for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
                 _cleanup_(freep) char *text = NULL;
@@ -146,11 +166,10 @@ int suggestion_print(FILE *out, const Terminal *terminal, const Suggestion *s) {
                 if (size > 0)
                         paragraph_print(out, terminal, 0, 0, text);
         }
-        safe = quoted ? text_escape(quoted) : NULL;
-        if (!options || !safe)
+        if (!options || !quoted)
                 return -ENOMEM;
         if (*options)
-                (void)fprintf(out, "\n  scidex-run --analysis-id %s %s -- COMMAND\n", safe, options);
+                (void)fprintf(out, "\n  scidex-run --analysis-id %s %s -- COMMAND\n", quoted, options);
         return 0;
 }
 

@@ -45,6 +45,16 @@ class Verbs(ScidexTest):
         self.assertEqual((command[0], command[-2:]), ("scidex-run", ["--", "COMMAND"]))
         self.assert_status(self.run_scidex(*command[1:-1], "true"), 0)
 
+    def test_what_is_pasted_is_of_the_same_analysis_whatever_its_id(self):
+        for hostile in ("a b;$(touch x)'\"\\", "\x1b[31m\\'\u202e\n$(touch x)"):
+            self.assert_status(self.run_scidex("--analysis-id", hostile, "--", "true"), 0)
+            text = self.ctl("suggest", hostile).stdout
+            self.assertFalse(set(text) & set("\x1b\u202e"))
+            line = text.splitlines()[-1].replace("COMMAND", "true").replace("scidex-run", self.world.program("scidex-run") + " --quiet", 1)
+            subprocess.run(["bash", "-c", line], env=self.world.environment(), cwd=self.world.directory, check=True)
+            self.assertEqual([run["analysis_id"] for run in self.json("history", "--limit", "2")["runs"]], [hostile] * 2)
+            self.assertFalse(os.path.exists(os.path.join(self.world.directory, "x")))
+
     def test_of_an_unknown_analysis_nothing_is_suggested(self):
         self.assert_status(self.run_scidex("--analysis-id", "SDA-7", "--", "true"), 0)
         self.assertIn("nothing is known", self.ctl("suggest", "SDA-8", status=1).stderr)

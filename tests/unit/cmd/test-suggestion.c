@@ -315,7 +315,7 @@ static void a_hostile_id_is_quoted_and_escaped(void **state) {
 
         add(rows, "completed", 100, 10);
         assert_int_equal(suggestion_make("a; rm -rf \x1b[31m\xe2\x80\xae<b>", rows, &s), 0);
-        SAYS(&s, "--analysis-id 'a; rm -rf \\x1b[31m\\xe2\\x80\\xae<b>' --memory");
+        SAYS(&s, "--analysis-id $'a; rm -rf \\x1b[31m\\xe2\\x80\\xae<b>' --memory");
         assert_does_not_say(&s, "\x1b");
         assert_does_not_say(&s, "\xe2\x80\xae");
 }
