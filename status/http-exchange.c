@@ -232,16 +232,16 @@ static HttpViewer viewer_of(const Connection *connection) {
         };
 }
 
-/* The work of a list is over, however: the next one may begin. */
+/* Whatever it has waited for or worked at is over: the next one may begin. It need not work, and then calls the next.
+ */
 static void end_work(Exchange *exchange) {
         Http *http = exchange->http;
         Exchange *next = TAILQ_FIRST(&http->queued);
 
-        if (!exchange->is_working)
-                return;
+        if (exchange->is_working)
+                http->n_works--;
         exchange->is_working = false;
-        http->n_works--;
-        if (next)
+        if (next && http->n_works < HTTP_WORKS_MAX)
                 exchange_move(next, &http->parked);
 }
 
@@ -366,6 +366,8 @@ enum MHD_Result exchange_handle(void *userdata, struct MHD_Connection *mhd, cons
                 return MHD_NO;
         if (!exchange->is_begun) {
                 exchange->is_begun = true;
+                /* It is whole: what it waits for from here on is our business. */
+                connection_enter(exchange->connection, PHASE_REPLY);
                 return is_refused(exchange, method, version, &answer) ? send_answer(exchange, &answer) : MHD_YES;
         }
         if (http_is_over(exchange->http)) {
