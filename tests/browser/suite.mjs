@@ -10,7 +10,7 @@ import { tests as outageTests } from "./test-outage.mjs";
 import { tests as pictureTests } from "./test-pictures.mjs";
 import { tests as safetyTests } from "./test-safety.mjs";
 import { tests as wordTests } from "./test-words.mjs";
-import { Skip } from "./world.mjs";
+import { Skip, World } from "./world.mjs";
 
 const TEST_MS = 120000;
 
@@ -36,6 +36,7 @@ async function runOne([name, test], browser, counts) {
     else tell("FAIL", error.stack ?? String(error));
   }
   await browser.closePages();
+  await World.stopOthers(browser.shared).catch((error) => tell("FAIL", `what it left could not be ended: ${error.stack}`));
 }
 
 const all = [...wordTests, ...liveTests, ...outageTests, ...accessTests, ...safetyTests, ...pictureTests];

@@ -64,9 +64,17 @@ function removeTree(directory) {
   rmdirSync(directory);
 }
 
+const worlds = new Set(); // those that have not been stopped
+
 export class World {
+  /** Stops what a test that was given up has left, all but one. */
+  static async stopOthers(kept) {
+    for (const world of [...worlds]) if (world !== kept) await world.stop();
+  }
+
   static async start() {
     const world = new World();
+    worlds.add(world);
     world.directory = mkdtempSync(join(tmpdir(), "sx-"));
     world.port = await freePort();
     world.origin = `http://127.0.0.1:${world.port}`;
@@ -192,6 +200,7 @@ export class World {
   }
 
   async stop() {
+    if (!worlds.delete(this)) return;
     await this.endLaunches();
     await this.endSupervisor();
     if (this.tree) await eventually(() => removeTree(this.tree) ?? true, "the tree can be removed");
