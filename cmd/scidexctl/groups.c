@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#define LEAF_MAIN "main"            /* supervise/serve.h: where the processes of a run with nested ones are */
 #define XATTR_RUN "user.scidex.run" /* supervise/adopt.h: whose group it is */
 
 static const char *const kind_names[] = {
@@ -70,12 +71,12 @@ static void node_read(GroupNode *node, int fd) {
 }
 
 /* above: of what it lies in. */
-static GroupKind kind_of(int fd, const char *name, GroupKind above, const json_t *run) {
+static GroupKind kind_of(const char *path, const char *name, GroupKind above, const json_t *run) {
         if (run)
                 return GROUP_RUN;
         if (above == GROUP_OWN || (above == GROUP_TREE && tree_is_leaf(name)))
                 return GROUP_OWN;
-        if (fgetxattr(fd, XATTR_RUN, NULL, 0) >= 0)
+        if (lgetxattr(path, XATTR_RUN, NULL, 0) >= 0)
                 return GROUP_STRANGE;
         return above == GROUP_TREE || above == GROUP_FOREIGN ? GROUP_FOREIGN : GROUP_PART;
 }
@@ -96,10 +97,17 @@ static int node_add(Groups *g, GroupNode node) {
 
 static int read_below(Reading *reading, int fd, const char *path, unsigned depth, GroupKind above);
 
+/* The system's groups are 0711: who may not list one may read its files all the same. */
+static int directory_open(int parent_fd, const char *name) {
+        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        return fd < 0 && errno == EACCES ? openat(parent_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : fd;
+}
+
 static int read_one(
         Reading *reading, int parent_fd, const char *parent, const char *name, unsigned depth, GroupKind above) {
         _cleanup_(freep) char *path = text_printf("%s/%s", parent, name);
-        _cleanup_(close_fdp) int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_(close_fdp) int fd = directory_open(parent_fd, name);
         GroupNode node = { .name = strdup(name), .depth = depth };
         int r = 0;
 
@@ -107,7 +115,7 @@ static int read_one(
                 r = -ENOMEM;
         else if (fd >= 0) { /* else it has just gone, or is a run's that shut others out */
                 node.run = json_object_get(reading->by_path, path);
-                node.kind = kind_of(fd, name, above, node.run);
+                node.kind = kind_of(path, name, above, node.run);
                 node_read(&node, fd);
                 r = node_add(reading->groups, node);
                 if (r == 0)
@@ -121,14 +129,38 @@ static int compare(const void *a, const void *b) {
         return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Of a directory that can't be listed: the groups of runs in it, as the list has them. */
+static int names_from_list(const json_t *by_path, const char *path, char ***ret_names, size_t *ret_count) {
+        size_t length = strlen(path), n = 0;
+        char **names = calloc(json_object_size(by_path) + 2, sizeof(char *));
+        const char *one;
+        json_t *row;
+
+        if (!names)
+                return -ENOMEM;
+        json_object_foreach((json_t *)by_path, one, row) {
+                if (strncmp(one, path, length) != 0 || one[length] != '/' || strchr(one + length + 1, '/'))
+                        continue;
+                names[n] = strdup(one + length + 1);
+                n += names[n] != NULL;
+        }
+        names[n] = strdup(LEAF_MAIN); /* there or not */
+        n += names[n] != NULL;
+        *ret_names = names;
+        *ret_count = n;
+        return 0;
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): bounded by GROUPS_DEPTH_MOST */
 static int read_below(Reading *reading, int fd, const char *path, unsigned depth, GroupKind above) {
         char **names = NULL;
         size_t count = 0;
         int r = walk_read_names(fd, &names, &count);
 
+        if (r < 0 && r != -ENOMEM)
+                r = names_from_list(reading->by_path, path, &names, &count);
         if (r < 0)
-                return r == -ENOMEM ? r : 0;
+                return r;
         if (count > 0)
                 qsort(names, count, sizeof(names[0]), compare);
         for (size_t i = 0; r == 0 && i < count; i++)

@@ -96,7 +96,8 @@ static double rate(uint64_t now, uint64_t before, uint64_t over_usec) {
 }
 
 static void entry_look(Entry *entry, uint64_t now) {
-        _cleanup_(close_fdp) int fd = open(entry->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(close_fdp) int fd =
+                open(entry->path, O_PATH | O_DIRECTORY | O_CLOEXEC); /* 0711, where it is not ours */
         Figure *f = &entry->figure;
         Usage usage = USAGE_NONE;
         uint64_t since = f->looked_usec ? usec_sub(now, f->looked_usec) : 0;
