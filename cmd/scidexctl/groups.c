@@ -76,7 +76,7 @@ static GroupKind kind_of(const char *path, const char *name, GroupKind above, co
                 return GROUP_RUN;
         if (above == GROUP_OWN || (above == GROUP_TREE && tree_is_leaf(name)))
                 return GROUP_OWN;
-        if (lgetxattr(path, XATTR_RUN, NULL, 0) >= 0)
+        if (lgetxattr(path, XATTR_RUN, NULL, 0) >= 0 || errno == EACCES) /* others are not told */
                 return GROUP_STRANGE;
         return above == GROUP_TREE || above == GROUP_FOREIGN ? GROUP_FOREIGN : GROUP_PART;
 }

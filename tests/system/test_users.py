@@ -109,6 +109,18 @@ class Users(SystemTest):
         self.assertNotIn(run_id, self.ids("bob", "history"))
         self.assertIn(run_id, self.ids("alice", "history"))
 
+    def test_the_tree_shows_ones_own_runs_and_calls_those_of_others_neither_theirs_nor_foreign(self):
+        (own, own_id), (other, other_id) = self.sleeper("bob"), self.sleeper("alice")
+        groups = {group["name"]: group for group in self.world.ctl_json("tree", user="bob")["tree"]["groups"]}
+        mine, others = (groups[os.path.basename(self.world.show(run_id)["group"])] for run_id in (own_id, other_id))
+        self.assertEqual((mine["kind"], mine["run_id"], others["kind"], others["run_id"]), ("run", own_id, "run-not-listed", None))
+        self.assertGreater(mine["private_bytes"], 0)
+        self.assertEqual([process["pid"] for process in mine["processes"]], [own.main_pid()])
+        self.assertNotIn("foreign", [group["kind"] for group in groups.values()])
+        for launch, run_id in ((own, own_id), (other, other_id)):
+            self.world.kill(run_id)
+            launch.wait()
+
     def test_a_runs_request_is_not_read_from_its_group_by_another_user(self):
         launch = self.start_scidex("--label", "secret=plan", "--", "sh", "-c", "echo ready; exec sleep 1000", user="alice")
         launch.read_line()
