@@ -17,7 +17,8 @@ static const uint64_t times_usec[PHASE_MAX_] = {
         [PHASE_FIRST] = HTTP_REQUEST_USEC,
         [PHASE_REQUEST] = HTTP_REQUEST_USEC,
         [PHASE_REPLY] = HTTP_REPLY_USEC,
-        [PHASE_OPEN] = USEC_INFINITY,
+        [PHASE_STREAM] = HTTP_STALL_USEC,
+        [PHASE_ENDED] = USEC_INFINITY,
 };
 
 void connection_enter(Connection *connection, Phase phase) {
@@ -31,13 +32,13 @@ void connection_enter(Connection *connection, Phase phase) {
 
 static void connection_stop(Connection *connection) {
         (void)shutdown(connection->fd, SHUT_RDWR);
-        connection_enter(connection, PHASE_OPEN);
+        connection_enter(connection, PHASE_ENDED);
 }
 
 uint64_t connections_expire(Http *http, uint64_t now_usec) {
         uint64_t next = USEC_INFINITY;
 
-        for (Phase phase = 0; phase < PHASE_OPEN; phase++) {
+        for (Phase phase = 0; phase < PHASE_ENDED; phase++) {
                 Connection *first;
 
                 while ((first = TAILQ_FIRST(&http->phases[phase]))) {
@@ -79,6 +80,19 @@ bool connections_evict(Http *http, uint64_t now_usec) {
         return true;
 }
 
+/* One user's are few: this is looked at once for each. */
+static bool has_too_many(const Http *http, const Connection *connection) {
+        const Connection *other;
+        size_t n = 0;
+
+        if (!connection->is_local || connection->peer.role == ROLE_ADMIN)
+                return false;
+        for (Phase phase = 0; phase < PHASE_MAX_; phase++)
+                TAILQ_FOREACH(other, &http->phases[phase], link)
+        n += other->is_local && other->peer.uid == connection->peer.uid;
+        return n > HTTP_OF_UID_MAX;
+}
+
 static void connection_start(Http *http, struct MHD_Connection *mhd, void **socket_context) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
         Connection *connection = calloc(1, sizeof(*connection));
@@ -100,6 +114,8 @@ static void connection_start(Http *http, struct MHD_Connection *mhd, void **sock
                 connection->peer = (Peer){ .pidfd = -EBADF, .role = ROLE_NONE };
         TAILQ_INSERT_TAIL(&http->phases[PHASE_FIRST], connection, link);
         *(connection->is_local ? &http->n_local : &http->n_remote) += 1;
+        if (has_too_many(http, connection))
+                connection_stop(connection);
 }
 
 void connection_notify(
@@ -115,7 +131,7 @@ void connection_notify(
                 return;
         TAILQ_REMOVE(&http->phases[connection->phase], connection, link);
         *(connection->is_local ? &http->n_local : &http->n_remote) -= 1;
-        http->full_until_usec = 0;
+        http->full_until_usec[0] = http->full_until_usec[1] = 0;
         *socket_context = NULL;
         free(connection);
 }

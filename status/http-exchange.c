@@ -259,7 +259,7 @@ void exchange_end(
         http_reply_deinit(&exchange->reply);
         if (exchange->reader)
                 stream_reader_free(exchange->reader);
-        if (exchange->connection->phase != PHASE_OPEN || code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        if (exchange->connection->phase != PHASE_ENDED || code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
                 connection_enter(exchange->connection, PHASE_WAITING);
         json_decref(exchange->looked);
         free(exchange->text);
@@ -311,7 +311,7 @@ static Answer answer_stream(Exchange *exchange) {
         if (!response)
                 return answer_problem(
                         exchange->http, 503, "too many clients follow the stream", "Try again later.", true);
-        connection_enter(exchange->connection, PHASE_OPEN);
+        connection_enter(exchange->connection, PHASE_STREAM);
         return (Answer){ .response = response, .status = MHD_HTTP_OK };
 }
 
@@ -346,7 +346,7 @@ static enum MHD_Result send_answer(Exchange *exchange, Answer *answer) {
 
         if (!answer->response)
                 return MHD_NO;
-        if (exchange->connection->phase != PHASE_OPEN)
+        if (!exchange->reader)
                 connection_enter(exchange->connection, PHASE_REPLY);
         if (answer->is_last)
                 (void)MHD_add_response_header(answer->response, MHD_HTTP_HEADER_CONNECTION, HEADER_CLOSE);

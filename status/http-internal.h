@@ -21,7 +21,8 @@ typedef enum Phase {
         PHASE_FIRST,   /* for the first one */
         PHASE_REQUEST, /* its first line is there */
         PHASE_REPLY,
-        PHASE_OPEN, /* of a stream, which finds out who is gone; or it is ended already: no time is kept */
+        PHASE_STREAM, /* since it was last asked for more */
+        PHASE_ENDED,  /* and the library has not noticed yet: no time is kept */
         PHASE_MAX_,
 } Phase;
 
@@ -70,10 +71,11 @@ struct Http {
          * that there are news for. */
         struct ExchangeQueue parked, queued, looking, asleep, due;
         size_t n_works, body_bytes;
-        Document *documents;      /* owned; http-document.c */
-        uint64_t slice_usec;      /* thread's CPU time at its beginning */
-        bool is_running;          /* inside of a turn */
-        uint64_t full_until_usec; /* BOOTTIME until which nothing is accepted: there was no room */
+        Document *documents; /* owned; http-document.c */
+        uint64_t slice_usec; /* thread's CPU time at its beginning */
+        bool is_running;     /* inside of a turn */
+        /* Over TCP, over Unix sockets: BOOTTIME until which nothing is accepted; there was no room. */
+        uint64_t full_until_usec[2];
 };
 
 /* http.c: the turn is not over with this callback: another one as soon as the pace allows. */

@@ -3,7 +3,7 @@
  *
  * Called by the library whenever the socket takes more.  The hard thing: a reader that has nothing to give must suspend
  * its connection, or the library asks again at once, for ever.  It is resumed when something was said (http.c), and so
- * at least every few seconds: then the library also notices who has gone.
+ * at least every few seconds: then the library also notices who has gone, and a phase is over who takes nothing.
  */
 #include "status/http-internal.h"
 
@@ -15,6 +15,7 @@ static ssize_t on_room(void *userdata, uint64_t position, char *buffer, size_t m
         Exchange *exchange = userdata;
         int r;
 
+        connection_enter(exchange->connection, PHASE_STREAM);
         /* Others wait; it comes again in its turn. */
         if (http_is_over(exchange->http)) {
                 exchange_suspend(exchange, &exchange->http->due);

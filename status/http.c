@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "control/priority.h"
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 #define RESUMES         4                       /* readers of the stream between two looks at the clock */
 #define SEND_BYTES      (64 << 10) /* of a connection, in the kernel: bounds what one costs that does not read */
 #define FULL_RETRY_USEC (250 * USEC_PER_MSEC)
+#define PAUSE_USEC      USEC_PER_MSEC /* at least, between two turns that are paced: waking up costs as well */
 
 static uint64_t thread_cpu_usec(void) {
         struct timespec now = { 0 };
@@ -48,8 +50,9 @@ static uint64_t next_usec(Http *http, uint64_t now_usec) {
         uint64_t at = connections_expire(http, now_usec);
 
         at = MIN_OF(at, exchanges_expire(http, now_usec));
-        if (http->full_until_usec > now_usec)
-                at = MIN_OF(at, http->full_until_usec);
+        for (size_t i = 0; i < ELEMENTSOF(http->full_until_usec); i++)
+                if (http->full_until_usec[i] > now_usec)
+                        at = MIN_OF(at, http->full_until_usec[i]);
         if (MHD_get_timeout(http->daemon, &library_msec) == MHD_YES)
                 at = MIN_OF(at, usec_add(now_usec, library_msec * USEC_PER_MSEC));
         return has_waiting(http) ? now_usec : at;
@@ -61,11 +64,12 @@ static void plan(Http *http) {
         uint64_t at = next_usec(http, now);
 
         if (wait > 0)
-                at = wait;
+                at = MAX_OF(wait, usec_add(now, PAUSE_USEC));
         (void)sd_event_source_set_enabled(http->io, wait > 0 ? SD_EVENT_OFF : SD_EVENT_ON);
         for (size_t i = 0; i < http->n_listeners; i++)
                 (void)sd_event_source_set_enabled(http->listeners[i].source,
-                        wait > 0 || http->full_until_usec > now ? SD_EVENT_OFF : SD_EVENT_ON);
+                        wait > 0 || http->full_until_usec[http->listeners[i].is_local] > now ? SD_EVENT_OFF
+                                                                                             : SD_EVENT_ON);
         (void)sd_event_source_set_time(http->timer, at);
         (void)sd_event_source_set_enabled(http->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
@@ -80,24 +84,31 @@ static void resume_some(Http *http) {
                 exchange_resume(exchange);
 }
 
-/* Nothing is accepted for a while, unless a connection ends. */
-static void hold_off(Http *http) {
-        http->full_until_usec = usec_add(clock_boottime_usec(), FULL_RETRY_USEC);
+/* Nothing is accepted for a while, unless a connection ends. A full house over TCP does not shut admins out. */
+static void hold_off(Http *http, bool is_local) {
+        http->full_until_usec[is_local] = usec_add(clock_boottime_usec(), FULL_RETRY_USEC);
 }
 
 /* Whether there is room for one more; else nothing more is accepted for the moment. */
 static bool has_room(Http *http, bool is_local) {
         size_t all = http->n_local + http->n_remote;
 
-        if (is_local ? all < HTTP_CONNECTIONS_MAX : http->n_remote < HTTP_CONNECTIONS_MAX - HTTP_LOCAL_RESERVED)
+        if (all < HTTP_CONNECTIONS_MAX && (is_local || http->n_remote < HTTP_CONNECTIONS_MAX - HTTP_LOCAL_RESERVED))
                 return true;
         if (!connections_evict(http, clock_boottime_usec()))
-                hold_off(http);
+                hold_off(http, is_local);
         return false;
 }
 
+/* Nobody is sent away for nobody. */
+static bool has_somebody(const Listener *listener) {
+        struct pollfd look = { .fd = listener->fd, .events = POLLIN };
+
+        return poll(&look, 1, 0) > 0;
+}
+
 static void accept_some(Http *http, const Listener *listener) {
-        for (unsigned i = 0; i < ACCEPTS && has_room(http, listener->is_local); i++) {
+        for (unsigned i = 0; i < ACCEPTS && has_somebody(listener) && has_room(http, listener->is_local); i++) {
                 struct sockaddr_storage address = { 0 };
                 socklen_t size = sizeof(address);
                 int send_bytes = SEND_BYTES;
@@ -105,7 +116,7 @@ static void accept_some(Http *http, const Listener *listener) {
 
                 /* Without fds or memory the backlog stays readable: not at once again. */
                 if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-                        hold_off(http);
+                        hold_off(http, listener->is_local);
                 if (fd < 0)
                         return;
                 (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
@@ -116,8 +127,9 @@ static void accept_some(Http *http, const Listener *listener) {
 
 /* Each turn: whoever comes now is served in turn with those whose work goes on. */
 static void accept_all(Http *http) {
-        for (size_t i = 0; i < http->n_listeners && http->full_until_usec <= clock_boottime_usec(); i++)
-                accept_some(http, &http->listeners[i]);
+        for (size_t i = 0; i < http->n_listeners; i++)
+                if (http->full_until_usec[http->listeners[i].is_local] <= clock_boottime_usec())
+                        accept_some(http, &http->listeners[i]);
 }
 
 static void turn(Http *http) {

@@ -14,12 +14,14 @@
 #include "status/stream.h"
 #include <systemd/sd-event.h>
 
-#define HTTP_CONNECTIONS_MAX 512        /* altogether: 8 MiB of buffers */
-#define HTTP_LOCAL_RESERVED  64         /* of these, for Unix sockets: whoever floods TCP does not shut admins out */
-#define HTTP_HEADERS_MAX     (16 << 10) /* bytes of a connection's buffer */
+#define HTTP_CONNECTIONS_MAX 512 /* altogether: 8 MiB of buffers */
+#define HTTP_LOCAL_RESERVED  64  /* of these, for Unix sockets: whoever floods TCP does not shut admins out */
+#define HTTP_OF_UID_MAX      64  /* over Unix sockets, of one who is no admin: nor shuts one user the others out */
+#define HTTP_HEADERS_MAX     (16 << 10)               /* bytes of a connection's buffer */
 #define HTTP_REQUEST_USEC    (UINT64_C(10) * 1000000) /* from its first line, or the connection, to its last header */
 #define HTTP_IDLE_USEC       (UINT64_C(30) * 1000000) /* between two requests */
 #define HTTP_REPLY_USEC      (UINT64_C(60) * 1000000) /* to read a whole answer */
+#define HTTP_STALL_USEC      (UINT64_C(20) * 1000000) /* that a client of the stream may take nothing of what is said */
 #define HTTP_LOOK_USEC       (UINT64_C(1) * 1000000)  /* that the supervisor may take to show a run */
 #define HTTP_WORKS_MAX       8                        /* lists being made at once; others wait */
 #define HTTP_BODIES_MAX      (32 << 20)               /* bytes of answers that are kept or being read; then 503 */

@@ -1,21 +1,25 @@
 """Hostile HTTP: requests that mean two things, clients that are many, slow or dead, names that are markup; the record goes on."""
 
 import contextlib
+import itertools
 import os
 import resource
 import select
 import socket
+import subprocess
 import sys
+import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from face import FaceTest  # noqa: E402
-from scidextest import IN_VM, MIB, deadline, eventually, skip  # noqa: E402
+from scidextest import IN_VM, MIB, deadline, eventually, needs_user, skip  # noqa: E402
 
 HOST = b"Host: localhost\r\n"
 CONNECTIONS_MAX = 512
 STREAMS_MAX = 256
+PYTHON = "/usr/bin/python3"  # that other users can start, too
 
 
 def skip_emulated():
@@ -131,13 +135,15 @@ class Clients(FaceTest):
         self.assertEqual(face.get("/healthz").status, 200)
         self.assertLess(time.monotonic() - begun, deadline(seconds))
 
-    def connections(self, number):
+    def connections(self, number, receive_bytes=None):
         stack = contextlib.ExitStack()
         self.addCleanup(stack.close)
         sockets = []
         for _ in range(number):
             connection = stack.enter_context(socket.socket())
             connection.setblocking(False)
+            if receive_bytes:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
             with contextlib.suppress(BlockingIOError):
                 connection.connect(("127.0.0.1", self.face.port))
             sockets.append(connection)
@@ -267,6 +273,133 @@ class Clients(FaceTest):
             with contextlib.suppress(ConnectionError):
                 slow.until("snapshot", lambda data: data["watchdog"]["recent_events"][0]["event_id"] == last["event_id"])
         self.assert_works()
+
+    def fill(self):
+        """All places over TCP, and more in the backlog, by clients that have asked for much and read nothing."""
+        skip_emulated()
+        face = self.begin()
+        for n in range(100):
+            face.alive(analysis_id="x" * 200)
+        face.settle()
+        eventually(lambda: face.get("/api/runs?limit=1").json()["count"] == 100)
+        for connection in self.connections(448, receive_bytes=2048):
+            select.select([], [connection], [], deadline(5))
+            connection.send(b"".join(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n" for _ in range(20)))
+            select.select([connection], [], [], deadline(5))
+        self.connections(100)
+        return face
+
+    def test_a_full_house_leaves_room_for_admins(self):
+        face = self.fill()
+        for _ in range(20):
+            self.assertEqual(face.get_local("/healthz").status, 200)
+
+    def test_nobody_is_sent_away_for_nobody(self):
+        """A full house of those that have nothing to say just now: who asks over the Unix socket costs none of them their place."""
+        face = self.begin()
+        face.get_local("/healthz")
+        files = face.open_files()
+        sockets = self.connections(448)
+        for connection in sockets:
+            select.select([], [connection], [], deadline(5))
+            connection.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+            select.select([connection], [], [], deadline(5))
+        select.select([], [], [], 1.5)
+        for _ in range(20):
+            face.get_local("/healthz")
+        self.assertGreaterEqual(face.open_files(), files + 448)
+
+    def test_a_full_house_costs_nothing(self):
+        """Whoever waits at the door wakes nobody until there is room."""
+        face = self.fill()
+        face.get_local("/healthz")
+        begun, used = time.monotonic(), face.cpu_seconds()
+        while time.monotonic() - begun < 3:
+            face.get_local("/healthz")
+            time.sleep(0.1)
+        self.assertLess((face.cpu_seconds() - used) / (time.monotonic() - begun), 0.3)
+
+    def test_who_keeps_it_busy_keeps_nobody_out(self):
+        skip_emulated()
+        face = self.begin()
+        for n in range(500):
+            face.alive()
+        face.settle()
+        stop = threading.Event()
+
+        def ask_for_ever(connection):
+            """Always more asked than answered, and each time for another document."""
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                for n in itertools.count():
+                    if stop.is_set():
+                        return
+                    readable, writable, _ = select.select([connection], [connection], [], 1)
+                    if readable:
+                        connection.recv(MIB)
+                    if writable:
+                        connection.send(b"GET /api/runs?limit=%d HTTP/1.1\r\n" % (900 - n % 900) + HOST + b"\r\n")
+
+        threads = [threading.Thread(target=ask_for_ever, args=(connection,)) for connection in self.connections(16)]
+        used = face.cpu_seconds()
+        try:
+            for thread in threads:
+                thread.start()
+            eventually(lambda: face.cpu_seconds() > used + 0.2, 20)
+            for _ in range(10):
+                self.assertEqual(face.get_local("/healthz").status, 200)
+                self.assertEqual(face.get("/healthz").status, 200)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def test_many_who_ask_for_a_list_at_once_are_all_answered(self):
+        """Some of them find the list that another one has had made."""
+        face = self.begin()
+        for n in range(300):
+            face.alive()
+        face.settle()
+        left = self.connections(200)
+        for n, connection in enumerate(left):
+            select.select([], [connection], [], deadline(5))
+            connection.send(b"GET /api/runs?limit=%d HTTP/1.0\r\n\r\n" % (1000 - n % 20))
+        for connection in left:
+            connection.setblocking(True)
+            connection.settimeout(deadline(30))
+            self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200"))
+        self.assert_works()
+
+    @needs_user("nobody")
+    def test_one_user_leaves_room_for_others(self):
+        face = self.begin(group=65534)
+        os.chmod(face.unix_path, 0o666)
+        code = (
+            "import socket, sys\n"
+            "all = [socket.socket(socket.AF_UNIX) for _ in range(100)]\n"
+            "for one in all: one.connect(sys.argv[1])\n"
+            "for one in all[:64]: one.send(b'GET /api/stream HTTP/1.0\\r\\n\\r\\n'); one.recv(1)\n"
+            "for one in all[64:]: one.settimeout(5); assert one.recv(1) == b''\n"
+            "print('there', flush=True); sys.stdin.read()\n"
+        )
+        with subprocess.Popen([PYTHON, "-c", code, face.unix_path], user=65534, group=65534, extra_groups=(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            self.assertEqual(other.stdout.readline(), b"there\n")
+            self.assertEqual(face.get_local("/healthz").status, 200)
+            other.stdin.close()
+
+    def test_a_client_of_the_stream_that_takes_nothing_is_ended(self):
+        skip_emulated()
+        face = self.begin()
+        with face.messages(receive_bytes=2048) as dead, face.messages() as quick:
+            dead.until("snapshot")
+            quick.until("snapshot")
+            files = face.open_files()
+            for _ in range(40):
+                for _ in range(50):
+                    last = face.event(reason="memory", analysis_id="y" * 255)
+                face.settle()
+                quick.until("event", lambda data: data["event"]["event_id"] == last["event_id"])
+            eventually(lambda: quick.next() and face.open_files() == files - 1, 60)
 
     def test_who_asks_without_end_gets_a_share_only(self):
         """The quota is the supervisor's, too: a flood takes a quarter of a processor where there is none."""
