@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define FIRST_ROOM 64
+#define FEW        128 /* that are looked for one by one; more are sorted: runs may come in any order */
 
 int live_new(Live **ret) {
         Live *live = calloc(1, sizeof(*live));
@@ -298,15 +299,37 @@ static bool comes_first(const LiveRun *a, const LiveRun *b) {
         return strcmp(a->run_id, b->run_id) > 0; /* ids grow with time */
 }
 
+static int compare(const void *a, const void *b) {
+        const LiveRun *x = *(LiveRun *const *)a, *y = *(LiveRun *const *)b;
+
+        return comes_first(x, y) ? -1 : comes_first(y, x) ? 1 : 0;
+}
+
+/* false: no memory. */
+static bool sort_all(const Live *live, LiveRun **list, size_t most) {
+        _cleanup_(freep) LiveRun **all = calloc(live->n + 1, sizeof(LiveRun *));
+
+        if (!all)
+                return false;
+        memcpy(all, live->runs, live->n * sizeof(LiveRun *));
+        qsort(all, live->n, sizeof(LiveRun *), compare);
+        memcpy(list, all, most * sizeof(LiveRun *));
+        return true;
+}
+
 size_t live_top(Live *live, LiveRun **list, size_t most) {
         uint64_t now_usec = clock_realtime_usec();
         size_t n = 0;
 
+        most = MIN_OF(most, live->n);
+        for (size_t i = 0; i < live->n; i++)
+                live->runs[i]->share = live_share(live->runs[i], now_usec);
+        if (most > FEW && sort_all(live, list, most))
+                return most;
         for (size_t i = 0; i < live->n; i++) {
                 LiveRun *run = live->runs[i];
                 size_t place;
 
-                run->share = live_share(run, now_usec);
                 if (n == most && (most == 0 || !comes_first(run, list[n - 1])))
                         continue;
                 if (n < most)

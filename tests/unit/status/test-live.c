@@ -201,6 +201,28 @@ static void the_nearest_to_its_end_comes_first(void **state) {
         assert_int_equal(live_top(live, top, 3), 1);
 }
 
+/* Few are looked for one by one, many are sorted. */
+static void the_order_is_the_same_for_few_and_for_many(void **state) {
+        _cleanup_(live_freep) Live *live = new_live();
+        LiveRun *few[100], *many[1000];
+
+        for (unsigned i = 0; i < 1000; i++) {
+                char run_id[16];
+
+                (void)snprintf(run_id, sizeof(run_id), "r%03u", i);
+                take(live, "process", make_process(run_id, i * 7919 % 90 * MIB, 100 * MIB, 1e6));
+        }
+        take(live, "state", make_state("r500", "grace"));
+        assert_int_equal(live_top(live, few, 100), 100);
+        assert_int_equal(live_top(live, many, 1000), 1000);
+        assert_string_equal(many[0]->run_id, "r500");
+        assert_memory_equal(many, few, sizeof(few));
+        assert_int_equal(live_top(live, many, 5000), 1000);
+        assert_memory_equal(many, few, sizeof(few));
+        assert_int_equal(live_top(live, many, 200), 200);
+        assert_memory_equal(many, few, sizeof(few));
+}
+
 static void the_share_is_the_higher_of_time_and_own_memory(void **state) {
         LiveRun run = { .launched_usec = 1000 * USEC_PER_SEC,
                 .timeout_usec = 100 * USEC_PER_SEC,
@@ -389,6 +411,7 @@ int main(void) {
                 cmocka_unit_test(samples_become_figures_and_a_spark),
                 cmocka_unit_test(the_supervisors_samples_are_taken),
                 cmocka_unit_test(the_nearest_to_its_end_comes_first),
+                cmocka_unit_test(the_order_is_the_same_for_few_and_for_many),
                 cmocka_unit_test(the_share_is_the_higher_of_time_and_own_memory),
                 cmocka_unit_test(totals_count_a_nested_run_within_its_outer_one),
                 cmocka_unit_test(who_listens_is_told),
