@@ -25,9 +25,10 @@ struct Feed {
         Pace *pace;
         Stream *stream;           /* owned */
         sd_event_source *timer;   /* owned; runs while there are readers */
-        json_t *shown;            /* owned; object: run_id of each run that readers may have → true */
+        json_t *shown;            /* owned; object: run_id of each run that readers may have → whether all have it */
         uint64_t told_generation; /* of the mirror, when the last update was made */
         uint64_t said_usec;       /* BOOTTIME of the last message */
+        uint64_t period_usec;     /* between two updates */
         uint64_t next_usec;       /* BOOTTIME at which the next update is begun */
         Listing *update;          /* owned; being made, NULL: none */
         char *newest;             /* owned; event_id, NULL: none */
@@ -46,16 +47,19 @@ static void say(Feed *feed, const char *event, const char *id, json_t *document)
         stream_say(feed->stream, event, id, text_of(document));
 }
 
+/* A snapshot shows it: some have it now, and the next update tells the others, and those that were told it was gone. */
 static int show(Feed *feed, const char *run_id) {
-        return json_object_set_new(feed->shown, run_id, json_true());
+        if (json_object_get(feed->shown, run_id))
+                return 0;
+        return json_object_set_new(feed->shown, run_id, json_false());
 }
 
-/* Those of the first runs that readers don't have, or that have changed, to the front of the list; how many. */
+/* Those of the first runs that not all readers have, or that have changed, to the front of the list; how many. */
 static size_t changed_runs(Feed *feed, LiveRun **runs, json_t *now_shown) {
         size_t n = live_top(feed->board->live, runs, FEED_RUNS_MAX), changed = 0;
 
         for (size_t i = 0; i < n; i++) {
-                bool has = json_object_get(feed->shown, runs[i]->run_id);
+                bool has = json_is_true(json_object_get(feed->shown, runs[i]->run_id));
 
                 (void)json_object_set_new(now_shown, runs[i]->run_id, json_true());
                 if (!has || runs[i]->generation > feed->told_generation)
@@ -128,7 +132,7 @@ static bool tell(Feed *feed) {
                 if (r == 0)
                         return true;
                 stream_say(feed->stream, "update", NULL, NULL);
-        } else if (usec_sub(clock_boottime_usec(), feed->said_usec) >= FEED_ALIVE_USEC - FEED_PERIOD_USEC)
+        } else if (usec_sub(clock_boottime_usec(), feed->said_usec) >= FEED_ALIVE_USEC - feed->period_usec)
                 say(feed, "update", NULL, alive_document());
         return false;
 }
@@ -138,13 +142,21 @@ static void arm(Feed *feed, uint64_t at_usec) {
         (void)sd_event_source_set_enabled(feed->timer, SD_EVENT_ONESHOT);
 }
 
+/* Nobody reads any more. Who comes next is to have a snapshot made, which wakes the feed again. */
+static void rest(Feed *feed) {
+        (void)json_object_clear(feed->shown);
+        stream_stale(feed->stream);
+}
+
 static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         Feed *feed = userdata;
         uint64_t now = clock_boottime_usec(), wait = pace_wait(feed->pace, now);
         bool more;
 
-        if (stream_readers(feed->stream) == 0 && !feed->update)
+        if (stream_readers(feed->stream) == 0 && !feed->update) {
+                rest(feed);
                 return 0;
+        }
         if (wait > 0) {
                 arm(feed, wait);
                 return 0;
@@ -153,7 +165,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         more = tell(feed);
         pace_end(feed->pace, clock_boottime_usec());
         if (!more)
-                feed->next_usec = MAX_OF(feed->next_usec + FEED_PERIOD_USEC, now);
+                feed->next_usec = MAX_OF(feed->next_usec + feed->period_usec, now);
         arm(feed, more ? now : feed->next_usec);
         return 0;
 }
@@ -162,7 +174,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
 static void wake(Feed *feed) {
         if (sd_event_source_get_enabled(feed->timer, NULL) > 0)
                 return;
-        feed->next_usec = clock_boottime_usec() + FEED_PERIOD_USEC;
+        feed->next_usec = clock_boottime_usec() + feed->period_usec;
         arm(feed, feed->next_usec);
 }
 
@@ -272,13 +284,17 @@ static int feed_start(Feed *feed) {
         return r < 0 ? r : live_on_event(feed->board->live, on_event, feed);
 }
 
-int feed_new(sd_event *event, const Board *board, Pace *pace, Feed **ret) {
+int feed_new(sd_event *event, const Board *board, Pace *pace, uint64_t period_usec, Feed **ret) {
         _cleanup_(feed_freep) Feed *feed = calloc(1, sizeof(*feed));
         int r;
 
         if (!feed)
                 return -ENOMEM;
-        *feed = (Feed){ .event = sd_event_ref(event), .board = board, .pace = pace, .shown = json_object() };
+        *feed = (Feed){ .event = sd_event_ref(event),
+                .board = board,
+                .pace = pace,
+                .period_usec = period_usec,
+                .shown = json_object() };
         r = feed->shown ? feed_start(feed) : -ENOMEM;
         if (r < 0)
                 return r;

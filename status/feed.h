@@ -15,8 +15,9 @@
 
 typedef struct Feed Feed;
 
-/* board and pace are borrowed. 0 or -errno. */
-int feed_new(sd_event *event, const Board *board, Pace *pace, Feed **ret);
+/* board and pace are borrowed; an update each period_usec, at most FEED_ALIVE_USEC: FEED_PERIOD_USEC. 0 or -errno. */
+int feed_new(sd_event *event, const Board *board, Pace *pace, uint64_t period_usec, Feed **ret);
+/* No reader of its stream may be left. NULL is not allowed. */
 void feed_free(Feed *feed);
 DEFINE_CLEANUP(Feed *, feed_free);
 /* The stream that it feeds; the feed's. */

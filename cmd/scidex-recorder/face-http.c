@@ -110,7 +110,7 @@ int face_new(sd_event *event, const FaceOptions *options, Face **ret) {
         pace_init(&face->pace, QUOTA_PERCENT, CPU_PERCENT);
         r = start_board(face);
         if (r >= 0)
-                r = feed_new(event, &face->board, &face->pace, &face->feed);
+                r = feed_new(event, &face->board, &face->pace, FEED_PERIOD_USEC, &face->feed);
         if (r >= 0)
                 r = start_server(event, face);
         if (r < 0) {
