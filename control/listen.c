@@ -37,6 +37,11 @@ static bool socket_is_stale(const struct sockaddr_un *address, int type) {
                 connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 }
 
+/* Of the file itself: whose directory it lies in could have put a link to any other one in its place meanwhile. */
+static int set_mode(const char *path, mode_t mode) {
+        return fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW);
+}
+
 static int listen_at(const char *path, int type, mode_t mode, gid_t group, int *ret_fd) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_(close_fdp) int fd = -EBADF;
@@ -55,7 +60,7 @@ static int listen_at(const char *path, int type, mode_t mode, gid_t group, int *
                 r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
         (void)umask(saved);
         /* Before listen(2) nobody can connect: there is no moment in which the wrong ones could. */
-        if (r == 0 && group != PEER_GID_NONE && (lchown(path, (uid_t)-1, group) < 0 || chmod(path, mode) < 0))
+        if (r == 0 && group != PEER_GID_NONE && (lchown(path, (uid_t)-1, group) < 0 || set_mode(path, mode) < 0))
                 r = -errno;
         if (r < 0)
                 return r;
@@ -105,7 +110,7 @@ int server_admit_groups(const char *path, const PeerPolicy *policy) {
                 return -errno;
         if (lremovexattr(path, "system.posix_acl_access") < 0 && errno != ENODATA && errno != EOPNOTSUPP)
                 return -errno;
-        if (chmod(path, has_group ? 0660 : 0600) < 0)
+        if (set_mode(path, has_group ? 0660 : 0600) < 0)
                 return -errno;
         return has_admins ? set_access(path, has_group, policy->admin_group) : 0;
 }

@@ -584,6 +584,25 @@ static void users_and_admins_get_in_and_others_do_not(void **state) {
         assert_int_equal(unlink(path), 0);
 }
 
+static void a_link_in_the_sockets_place_opens_nothing(void **state) {
+        Bench *b = *state;
+        PeerPolicy users = { .owner = 0, .group = GROUP, .admin_group = PEER_GID_NONE };
+        _cleanup_(freep) char *path = text_printf("%s/link", b->directory),
+                              *file = text_printf("%s/file", b->directory);
+        _cleanup_(close_fdp) int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        struct stat st;
+
+        need_root();
+        assert_true(fd >= 0);
+        assert_int_equal(symlink(file, path), 0);
+        assert_true(server_admit_groups(path, &users) < 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        assert_int_equal(st.st_gid, 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(unlink(file), 0);
+}
+
 int main(void) {
 #define WITH_BENCH(test) cmocka_unit_test_setup_teardown(test, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
@@ -607,6 +626,7 @@ int main(void) {
                 WITH_BENCH(a_deadline_goes_before_every_client),
                 WITH_BENCH(the_socket_is_its_groups),
                 WITH_BENCH(users_and_admins_get_in_and_others_do_not),
+                WITH_BENCH(a_link_in_the_sockets_place_opens_nothing),
         };
 
         return cmocka_run_group_tests_name("control-fairness", tests, NULL, NULL);
