@@ -18,26 +18,39 @@
 
 static const Viewer everybody = { .all = true };
 
-/* Where analysis ids are hidden a run can't be asked for by one: that would be a way to try them. */
 static bool is_run_id(const char *text) {
         return strspn(text, "0123456789abcdefABCDEF-") == strlen(text) && strlen(text) >= SELECTOR_MIN;
+}
+
+/*
+ * As query_select(). Where analysis ids are hidden somebody else's run can't be asked for by one, also by one that
+ * looks like a run id: that would be a way to try them.
+ */
+static int select_run(const Board *board, const HttpRequest *request, Selection *ret) {
+        int r = QUERY_E_NOT_FOUND;
+
+        if (!board->hides_analysis_ids)
+                return query_select(board->spool, &everybody, request->rest, ret);
+        if (request->viewer.is_known)
+                r = query_select(board->spool, &request->viewer.rows, request->rest, ret);
+        if (r != QUERY_E_NOT_FOUND || !is_run_id(request->rest))
+                return r;
+        r = query_select(board->spool, &everybody, request->rest, ret);
+        return r == 0 && ret->analysis_id ? QUERY_E_NOT_FOUND : r;
 }
 
 /* The run_id that is meant. 0; a problem in reply and 1; -EAGAIN, -ENOMEM. */
 static int find_run(const Board *board, const HttpRequest *request, HttpReply *reply, char **ret_run_id) {
         _cleanup_(selection_deinit) Selection selection = { .run_id = NULL };
         const char *name = request->rest;
-        int r = QUERY_E_NOT_FOUND;
+        int r;
 
         if (live_find(board->live, name)) {
                 *ret_run_id = strdup(name);
                 return *ret_run_id ? 0 : -ENOMEM;
         }
         board->settle(board->userdata);
-        if (!board->hides_analysis_ids || request->viewer.is_known || is_run_id(name))
-                r = query_select(board->spool,
-                        board->hides_analysis_ids && !is_run_id(name) ? &request->viewer.rows : &everybody, name,
-                        &selection);
+        r = select_run(board, request, &selection);
         if (r == QUERY_E_AWAY)
                 return -EAGAIN;
         if (r < 0)

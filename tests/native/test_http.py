@@ -295,6 +295,13 @@ class Privacy(FaceTest):
         self.assert_problem(face.get("/api/runs?analysis_id=SDA-1"), 400)
         self.assert_problem(face.get("/api/events?analysis_id=SDA-2"), 400)
         self.assert_problem(face.get("/api/runs/SDA-1"), 404)
+        # Nor can those be tried that look like a run id.
+        number = face.alive(analysis_id="20261121")["run_id"]
+        face.settle()
+        self.assert_problem(face.get("/api/runs/20261121"), 404)
+        self.assertEqual(face.get(f"/api/runs/{number}").status, 200)
+        self.assertEqual(face.get(f"/api/runs/{number[-8:]}").json()["run"]["run_id"], number)
+        self.assertEqual(face.get_local("/api/runs/20261121").json()["run"]["run_id"], number)
         self.assertEqual(face.get_local("/api/runs/SDA-2").json()["run"]["analysis_id"], "SDA-2")
 
 
