@@ -614,14 +614,17 @@ static void the_recorder_is_told_in_its_words(void **state) {
         }
 }
 
+/* One byte more than sockaddr_un(7) takes. */
+static const char long_path[] =
+        "/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "0123456";
+
 static void an_address_is_of_numbers(void **state) {
         static const char *const good[] = { "0.0.0.0:1", "127.0.0.1:65535", "[::1]:8787", "[::]:80", "/run/x",
                 "127.0.0.1:1 [::1]:2\t/a/b" };
         static const char *const bad[] = { "127.0.0.1", ":80", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x",
                 "::1:80", "[::1:80", "[::1]80", "*:80", "]:80", "relative/path", "/", "/run/",
-                "127.0.0.1:1,127.0.0.1:2",
-                "/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-                "01234567" };
+                "127.0.0.1:1,127.0.0.1:2", long_path };
         Place *p = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(good) + ELEMENTSOF(bad); i++) {
