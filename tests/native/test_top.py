@@ -10,6 +10,7 @@ from scidextest import ScidexTest  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
 HOSTILE = "<b>\x1b]0;owned\x07\x1b[31m\u202e\u2066" + "\u6f22" * 70
+SOON = "10min"  # nearer than the others, but not within a test, however slow the machine is
 ROW = re.compile(r"^([0-9a-f]{8}) ", re.MULTILINE)
 
 
@@ -49,9 +50,9 @@ class Top(ScidexTest):
             self.assertNotIn("Last kills", terminal.screen())
 
     def test_kill_asks_first_and_ends_the_run_that_was_marked_then(self):
-        first, second = self.sleeper("SDA-1", "--timeout", "60s"), self.sleeper("SDA-2", "--timeout", "2h")
+        first, second = self.sleeper("SDA-1", "--timeout", SOON), self.sleeper("SDA-2", "--timeout", "2h")
         with self.top() as terminal:
-            terminal.wait_for(lambda screen: len(rows(screen)) == 2)
+            terminal.wait_for(lambda screen: rows(screen) == [first.run_id()[-8:], second.run_id()[-8:]])
             terminal.type("F9")
             terminal.wait_for("End SDA-1 (run")
             terminal.type("n")
@@ -68,7 +69,7 @@ class Top(ScidexTest):
         self.end(first)
 
     def test_keys_sort_filter_search_and_show(self):
-        a, b, c = self.sleeper("SDA-1", "--timeout", "3h"), self.sleeper("other", "--timeout", "60s"), self.sleeper("SDA-3", "--timeout", "2h")
+        a, b, c = self.sleeper("SDA-1", "--timeout", "3h"), self.sleeper("other", "--timeout", SOON), self.sleeper("SDA-3", "--timeout", "2h")
         short = {launch: launch.run_id()[-8:] for launch in (a, b, c)}
         with self.top() as terminal:
             terminal.wait_for(lambda screen: rows(screen)[:1] == [short[b]] and len(rows(screen)) == 3)
@@ -110,7 +111,7 @@ class Top(ScidexTest):
 
     def test_nested_runs_stand_below_theirs(self):
         run = self.here().program("scidex-run")
-        outer = self.start_scidex("--analysis-id", "outer", "--timeout", "2h", "--", "sh", "-c", f"{run} --quiet --timeout 60s --analysis-id inner -- sh -c 'echo ready; exec sleep 1000'")
+        outer = self.start_scidex("--analysis-id", "outer", "--timeout", "2h", "--", "sh", "-c", f"{run} --quiet --timeout {SOON} --analysis-id inner -- sh -c 'echo ready; exec sleep 1000'")
         outer.read_line()
         with self.top() as terminal:
             # As soon as it has used more of its time than the outer one of its memory.
@@ -123,7 +124,7 @@ class Top(ScidexTest):
         self.end(outer)
 
     def test_hostile_names_are_shown_as_what_they_are_at_any_size(self):
-        launch = self.sleeper(HOSTILE, "--timeout", "60s")
+        launch = self.sleeper(HOSTILE, "--timeout", SOON)
         with self.top() as terminal:
             terminal.wait_for("<b>\\x1b]0;owned\\x07")
             for columns, lines in ((200, 50), (80, 24), (60, 10), (30, 5), (12, 3), (120, 30)):
@@ -165,7 +166,7 @@ class Top(ScidexTest):
         code = "import time; x = bytearray(60 << 20); print('ready', flush=True); time.sleep(1000)"
         launch = self.start_scidex("--analysis-id", "SDA-1", "--memory", "100M", "--", sys.executable, "-c", code)
         launch.read_line()
-        other = self.sleeper("SDA-2", "--timeout", "60s")
+        other = self.sleeper("SDA-2", "--timeout", SOON)
         with self.top(environment={"NO_COLOR": ""}) as terminal:
             terminal.wait_for(lambda screen: "[|||||" in screen and len(rows(screen)) == 2)
             self.assertRegex(terminal.screen_coloured(), "\x1b\\[[0-9;]*3[0-8]")

@@ -73,6 +73,11 @@ class Truth(ScidexTest):
                 return found
         return None
 
+    def cpu(self, screen, launch):
+        """Of its row; 0 while there is none, or only half of it is drawn."""
+        row = self.row(screen, launch)
+        return float(row["cpu"]) if row and row["cpu"] != "-" else 0
+
     def assert_close(self, said, truth, what):
         # What is said is rounded: to whole units from 10 on, to tenths below.
         self.assertLess(abs(to_bytes(said) - truth), max(0.06 * truth, 256 << 10), f"{what}: {said}, but {truth} bytes")
@@ -98,8 +103,8 @@ class Truth(ScidexTest):
             self.assertRegex(first["bar"], r"^\|{4,5}:{2,3} +$")
             self.assertEqual(self.row(screen, b)["limit"], "inf")
             self.assertEqual(self.row(screen, busy)["processes"], "2")
-            terminal.wait_for(lambda text: float(self.row(text, busy)["cpu"]) > 0.5, 60)
-            self.assertLess(float(self.row(terminal.screen(), a)["cpu"]), 0.2)
+            terminal.wait_for(lambda text: self.cpu(text, busy) > 0.5, 60)
+            self.assertLess(self.cpu(terminal.screen(), a), 0.2)
             terminal.type("q")
             terminal.wait_for_end(0)
         self.end(a, b, busy)
@@ -113,7 +118,7 @@ class Truth(ScidexTest):
             terminal.wait_for("End SDA-1")
             terminal.type("y")
             terminal.wait_for("1 in grace", 60)
-            self.assertEqual(self.row(terminal.screen(), launch)["state"], "grace")
+            terminal.wait_for(lambda text: (row := self.row(text, launch)) and row["state"] == "grace", 60)
             terminal.type("q")
             terminal.wait_for_end(0)
         for pid in group_processes(launch.run()["group"]):
@@ -178,7 +183,7 @@ class Truth(ScidexTest):
         environment = {"NO_COLOR": ""}
         with Terminal(self.world, [ctl, "top"], columns=126, lines=24, environment=environment) as terminal:
             terminal.wait_for(lambda text: all(self.row(text, launch) and self.row(text, launch)["cpu"] != "-" for launch in launches), 60)
-            terminal.wait_for(lambda text: float(self.row(text, launches[3])["cpu"]) > 0.5, 60)
+            terminal.wait_for(lambda text: self.cpu(text, launches[3]) > 0.5, 60)
             terminal.type("t", "Down", "Down")
             terminal.wait_for("` sweep-step-7")
             screenshot.keep(terminal, "top", "scidexctl top: runs with their memory apart from the cache, CPU and time left, and the last kills")
