@@ -1,4 +1,6 @@
 // What happens is seen when it happens, without loading the page again.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { assert, assertClean, assertEqual, assertNotReloaded, eventOf, openLive, rowOf } from "./browser.mjs";
 import { World, eventually } from "./world.mjs";
 
@@ -26,12 +28,14 @@ async function a_run_appears_fills_its_bar_is_killed_and_its_event_arrives(brows
   const page = await browser.page();
   await openLive(page, world.origin);
   await assertNotReloaded(page, async () => {
-    world.grow("SDA-grows", { memory: "256M", steps: 20, pause: 0.4 });
+    const gate = join(world.directory, "gate");
+    world.grow("SDA-grows", { memory: "256M", steps: 20, gate });
     const row = rowOf(page, "SDA-grows");
     await row.waitFor();
     await eventually(async () => (await solid(row)) > 15, "the bar fills");
-    const before = await solid(row);
-    await eventually(async () => (await solid(row)) > before + 10, "the bar fills further");
+    assert((await solid(row)) < 40, "half of what it will take");
+    writeFileSync(gate, "");
+    await eventually(async () => (await solid(row)) > 50, "the bar fills further");
     await row.locator(".spark path").waitFor();
     const { run_id } = await world.run("SDA-grows");
     await world.ctl("set", run_id, "--timeout", "1s"); // which is over

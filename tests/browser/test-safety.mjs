@@ -52,13 +52,15 @@ async function the_policy_refuses_what_the_page_never_does(browser) {
   await openLive(page, world.origin);
   const refused = await page.evaluate(async () => {
     const seen = [];
-    document.addEventListener("securitypolicyviolation", (event) => seen.push(event.effectiveDirective));
+    const three = new Promise((resolve) =>
+      document.addEventListener("securitypolicyviolation", (event) => seen.push(event.effectiveDirective) === 3 && resolve()),
+    );
     const script = document.createElement("script");
     script.textContent = "window.pwned = 1";
     document.body.append(script);
     document.body.setAttribute("style", "color: red");
     await fetch("http://127.0.0.2:9/").catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve));
+    await three;
     return seen.sort();
   });
   assertEqual(refused, ["connect-src", "script-src-elem", "style-src-attr"], "what was refused");

@@ -173,9 +173,9 @@ export class World {
     return launch;
   }
 
-  /** A run that takes memory step by step and then waits for its end. */
-  grow(id, { memory = "256M", timeout = "10min", step = 8, steps = 10, pause = 0.1, more = [] } = {}) {
-    const program = `import time\nheld = []\nfor i in range(${steps}):\n    held.append(bytearray(b"x") * (${step} << 20))\n    time.sleep(${pause})\ntime.sleep(3600)`;
+  /** A run that takes memory step by step and then waits for its end; the second half only once a file `gate` is there. */
+  grow(id, { memory = "256M", timeout = "10min", step = 8, steps = 10, pause = 0.1, gate = "/", more = [] } = {}) {
+    const program = `import os, time\nheld = []\nfor i in range(${steps}):\n    while i >= ${steps / 2} and not os.path.exists("${gate}"):\n        time.sleep(0.05)\n    held.append(bytearray(b"x") * (${step} << 20))\n    time.sleep(${pause})\ntime.sleep(3600)`;
     return this.launch("--analysis-id", id, "--memory", memory, "--timeout", timeout, "--grace", "1s", ...more, "--", "python3", "-c", program);
   }
 
