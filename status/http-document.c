@@ -154,7 +154,7 @@ static char *make_key(const DocumentRequest *document, const char *type) {
         size_t size = 0;
         FILE *f;
 
-        if (document->route->caching != HTTP_SHARED || request->viewer.is_known || request->looked)
+        if (document->route->caching != HTTP_SHARED || request->viewer.is_known)
                 return NULL;
         f = open_memstream(&key, &size);
         if (!f)
@@ -178,6 +178,13 @@ static Kept *find_kept(Document *documents, const char *key) {
                         return kept->made_usec > 0 && usec_sub(now, kept->made_usec) < KEPT_USEC ? kept : NULL;
         }
         return NULL;
+}
+
+bool document_is_kept(Http *http, const DocumentRequest *document) {
+        const HttpRoute *route = document->route;
+        _cleanup_(freep) char *key = make_key(document, route->choose ? route->choose(document->request.accept) : "");
+
+        return find_kept(http->documents, key) != NULL;
 }
 
 /* The place of this key, else the oldest; what is above the bound goes. */

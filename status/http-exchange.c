@@ -205,11 +205,11 @@ static void on_looked(const json_t *run, void *userdata) {
 }
 
 /* Whether the supervisor is being asked, and the answer comes later. */
-static bool is_looking(Exchange *exchange, const HttpRoute *route, const char *rest) {
+static bool is_looking(Exchange *exchange, const char *rest) {
         Http *http = exchange->http;
         const LiveRun *run = NULL;
 
-        if (!route->looks || exchange->has_looked)
+        if (exchange->has_looked)
                 return false;
         exchange->has_looked = true;
         run = live_find(http->options.board->live, rest);
@@ -297,6 +297,8 @@ static int answer_document(
         memcpy(document.request.members, target->members, sizeof(target->members));
         if (route->is_live)
                 live_watch(exchange->http->options.board->live);
+        if (route->looks && !document_is_kept(exchange->http, &document) && is_looking(exchange, rest))
+                return -EINPROGRESS;
         r = document_answer(exchange->http, &document, &exchange->reply, ret);
         if (r == -EINPROGRESS || r == -EBUSY)
                 return await(exchange, r);
@@ -334,8 +336,6 @@ static int exchange_answer(Exchange *exchange, Answer *ret) {
                 *ret = refuse_member(exchange->http, route, unknown);
         else if (route->is_stream)
                 *ret = answer_stream(exchange);
-        else if (is_looking(exchange, route, rest))
-                return -EINPROGRESS;
         else
                 return answer_document(exchange, route, &target, rest, ret);
         return 0;

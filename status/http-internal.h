@@ -121,6 +121,8 @@ typedef struct Answer {
         bool is_kept; /* response is borrowed */
         bool is_last; /* the connection ends with it */
 } Answer;
+/* Whether the answer is there already: nothing has to be asked for it. */
+bool document_is_kept(Http *http, const DocumentRequest *document);
 /*
  * Makes the answer or takes the one that is kept. reply: zeroed, or as it was left. 0; -EINPROGRESS: to be called again
  * with the same reply; -EBUSY: HTTP_WORKS_MAX are under way.

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import resource
 import select
@@ -369,6 +370,29 @@ class Clients(FaceTest):
             connection.settimeout(deadline(30))
             self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200"))
         self.assert_works()
+
+    def test_a_flood_is_not_handed_on_to_the_supervisor(self):
+        """Which has to make the timeline of a run that lives for each question."""
+        face = self.begin()
+        row = face.alive()
+        face.settle()
+        asked = 0
+        with socket.create_connection(("127.0.0.1", face.port), timeout=deadline(30)) as connection:
+            connection.sendall((b"GET /api/runs/%s HTTP/1.1\r\n" % row["run_id"].encode() + HOST + b"\r\n") * 199)
+            connection.sendall(b"GET /api/runs/%s HTTP/1.0\r\n\r\n" % row["run_id"].encode())
+            answer, piece = b"", b" "
+            while piece:
+                for source in select.select([connection, face.link], [], [], deadline(30))[0]:
+                    if source is connection:
+                        piece = connection.recv(MIB)
+                        answer += piece
+                    elif json.loads(face.link.recv(1 << 17)).get("op") == "look":
+                        asked += 1
+                        face.link.send(json.dumps({"v": 1, "re": "look", "ok": True, "run_id": row["run_id"], "run": {**row, "warned_at": row["launched_at"]}}).encode())
+        self.assertEqual(answer.count(b"HTTP/1.1 200"), 200)
+        self.assertEqual(answer.count(b'"warned_at":"'), 200)
+        self.assertGreater(asked, 0)
+        self.assertLess(asked, 20)
 
     @needs_user("nobody")
     def test_one_user_leaves_room_for_others(self):
