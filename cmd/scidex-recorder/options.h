@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #define OPTIONS_ID_NONE      UINT32_MAX
-#define OPTIONS_HTTP_FDS_MAX 16 /* sockets that one configuration can name: CONFIG_LISTEN_MAX */
-#define OPTIONS_HOSTS_MAX    32 /* CONFIG_HOSTS_MAX */
+#define OPTIONS_HTTP_FDS_MAX 16 /* sockets that one configuration can name: HTTP_SOCKETS_MAX */
+#define OPTIONS_HOSTS_MAX    32 /* HTTP_HOSTS_MAX */
 
 typedef struct Options {
         const char *directory, *history;         /* history NULL: as the environment says */
