@@ -12,17 +12,7 @@ import scidextest
 from feeder import Feeder
 from postgresserver import WAIT
 from scidextest import ScidexTest, deadline
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+from statustest import UnixConnection
 
 
 class Answer:

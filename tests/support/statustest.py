@@ -81,6 +81,13 @@ class Web:
     def status(self):
         return self.json("/api/quests/status")["watchdog"]
 
+    def is_healthy(self):
+        """Whether somebody answers who has heard from the supervisor."""
+        try:
+            return self.ask("/healthz").status == 200
+        except OSError:
+            return False
+
     def stream(self, last_event_id=None):
         return Stream(self, last_event_id)
 
@@ -192,15 +199,7 @@ class StatusWorld(World):
         return process
 
     def wait_web(self):
-        """Until the recorder has heard from its supervisor."""
-
-        def healthy():
-            try:
-                return self.web.ask("/healthz").status == 200
-            except OSError:
-                return False
-
-        eventually(healthy, 15, "the status is there")
+        eventually(self.web.is_healthy, 15, "the status is there")
 
 
 class StatusTest(ScidexTest):

@@ -25,19 +25,12 @@ HOLDS_64_MIB = "import sys; block = bytearray(64 << 20); print('there', flush=Tr
 CONNECTS = f"import socket; socket.socket(socket.AF_UNIX).connect({PATH!r})"
 
 
-def is_answered(web):
-    try:
-        return web.ask("/healthz").status == 200
-    except OSError:
-        return False
-
-
 class HttpTest(SystemTest):
     def setUp(self):
         super().setUp()
         self.web, self.socket_web = Web(PORT), Web(PATH)
         for web in (self.web, self.socket_web):
-            eventually(lambda web=web: is_answered(web), 60, f"{web.place} answers")
+            eventually(web.is_healthy, 60, f"{web.place} answers")
 
 
 class AsShipped(HttpTest):
@@ -82,7 +75,7 @@ class AsShipped(HttpTest):
         before = self.world.status()["starts"]
         self.world.restart_service()
         self.assertEqual(self.world.status()["starts"], before + 1)
-        eventually(lambda: is_answered(self.web), 60, "it answers again")
+        eventually(self.web.is_healthy, 60, "it answers again")
 
 
 class Activated(HttpTest):
@@ -91,7 +84,7 @@ class Activated(HttpTest):
         systemctl("stop", HTTP_SOCKET, check=False)
         self.world.start_units()
         super().tearDown()
-        eventually(lambda: is_answered(self.web), 60, "it answers as before")
+        eventually(self.web.is_healthy, 60, "it answers as before")
 
     def test_sockets_of_systemd_take_the_place_of_those_named(self):
         self.world.stop_service()
@@ -100,7 +93,7 @@ class Activated(HttpTest):
         self.assertEqual(unit_state(HTTP_SOCKET), "active")
         self.assertEqual([(place["listen"], place["ok"]) for place in self.world.status()["http"]], [(f"127.0.0.1:{PORT}", True), (PATH, True)])
         for web in (self.web, self.socket_web):
-            eventually(lambda web=web: is_answered(web), 60, f"{web.place} answers")
+            eventually(web.is_healthy, 60, f"{web.place} answers")
         self.assertEqual(python_as("dave", CONNECTS).returncode, 0)
         self.assertNotEqual(python_as("mallory", CONNECTS).returncode, 0)
         # Who asks while it is restarted is not refused: systemd holds the sockets.

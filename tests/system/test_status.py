@@ -38,13 +38,7 @@ class StatusSystemTest(SystemTest):
         self.wait_web()
 
     def wait_web(self):
-        def healthy():
-            try:
-                return self.web.ask("/healthz").status == 200
-            except OSError:
-                return False
-
-        eventually(healthy, 10, "the status answers")
+        eventually(self.web.is_healthy, 10, "the status answers")
 
     def wait_shown(self, *run_ids):
         eventually(lambda: {row["run_id"] for row in self.web.json("/api/runs")["runs"]}.issuperset(run_ids), 10, "the runs are shown")
