@@ -127,14 +127,14 @@ class Requests(FaceTest):
 class Clients(FaceTest):
     """Whatever they do, a kill is stored at once and others are answered."""
 
-    def assert_works(self, seconds=20):
+    def assert_works(self):
         face = self.face
         begun = time.monotonic()
         event = face.event(reason="memory")
         face.settle()
         self.assertEqual(face.get_local("/api/events?limit=1").json()["events"][0]["event_id"], event["event_id"])
         self.assertEqual(face.get("/healthz").status, 200)
-        self.assertLess(time.monotonic() - begun, deadline(seconds))
+        self.assertLess(time.monotonic() - begun, deadline(20))
 
     def connections(self, number, receive_bytes=None):
         stack = contextlib.ExitStack()
@@ -297,6 +297,7 @@ class Clients(FaceTest):
 
     def test_nobody_is_sent_away_for_nobody(self):
         """A full house of those that have nothing to say just now: who asks over the Unix socket costs none of them their place."""
+        skip_emulated()
         face = self.begin()
         face.get_local("/healthz")
         files = face.open_files()
@@ -357,6 +358,7 @@ class Clients(FaceTest):
 
     def test_many_who_ask_for_a_list_at_once_are_all_answered(self):
         """Some of them find the list that another one has had made."""
+        skip_emulated()
         face = self.begin()
         for n in range(300):
             face.alive()
@@ -438,14 +440,17 @@ class Clients(FaceTest):
             select.select([], [connection], [], deadline(5))
             connection.setblocking(True)
             connection.sendall(b"".join(b"GET /api/runs/none-%d HTTP/1.1\r\n" % (n * 1000 + i) + HOST + b"\r\n" for i in range(1000)))
-        begun, used, received = time.monotonic(), face.cpu_seconds(), 0
-        # Whoever comes now is served in turn with these.
-        self.assert_works(5)
+        begun, used, answered = time.monotonic(), face.cpu_seconds(), 0
+        # Whoever comes now is served in turn with these: most of them still wait then, however slow the machine is.
+        self.assert_works()
+        for connection in select.select(sockets, [], [], 0)[0]:
+            answered += len(statuses(connection.recv(MIB)))
+        self.assertLess(answered, 1600)
         while time.monotonic() - begun < 3:
             for connection in select.select(sockets, [], [], 0.1)[0]:
-                received += len(connection.recv(MIB))
+                answered += len(statuses(connection.recv(MIB)))
         self.assertLess((face.cpu_seconds() - used) / (time.monotonic() - begun), 0.4)
-        self.assertGreater(received, 1000)
+        self.assertGreater(answered, 100)
         self.assert_works()
 
 
