@@ -19,6 +19,7 @@
 #define ACCEPTS         16                      /* of one socket in one turn */
 #define RESUMES         4                       /* readers of the stream between two looks at the clock */
 #define SEND_BYTES      (64 << 10) /* of a connection, in the kernel: bounds what one costs that does not read */
+#define RECEIVE_BYTES   (16 << 10) /* the same of what it asks for and we have not read yet */
 #define FULL_RETRY_USEC (250 * USEC_PER_MSEC)
 #define PAUSE_USEC      USEC_PER_MSEC /* at least, between two turns that are paced: waking up costs as well */
 
@@ -111,7 +112,7 @@ static void accept_some(Http *http, const Listener *listener) {
         for (unsigned i = 0; i < ACCEPTS && has_somebody(listener) && has_room(http, listener->is_local); i++) {
                 struct sockaddr_storage address = { 0 };
                 socklen_t size = sizeof(address);
-                int send_bytes = SEND_BYTES;
+                int send_bytes = SEND_BYTES, receive_bytes = RECEIVE_BYTES;
                 int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
                 /* Without fds or memory the backlog stays readable: not at once again. */
@@ -120,6 +121,7 @@ static void accept_some(Http *http, const Listener *listener) {
                 if (fd < 0)
                         return;
                 (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
+                (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
                 /* It closes the fd when it can't. An address of the other end says nothing that is used. */
                 (void)MHD_add_connection(http->daemon, fd, (struct sockaddr *)&address, size);
         }

@@ -1,14 +1,17 @@
 """Hostile HTTP: requests that mean two things, clients that are many, slow or dead, names that are markup; the record goes on."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
 import resource
 import select
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import unittest
@@ -372,6 +375,21 @@ class Clients(FaceTest):
             connection.settimeout(deadline(30))
             self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200"))
         self.assert_works()
+
+    def test_who_says_much_and_reads_nothing_is_soon_stopped(self):
+        """What lies unread in the kernel is counted as the unit's memory, and there are hundreds of connections."""
+        face = self.begin()
+        for _ in range(100):
+            face.alive(analysis_id="x" * 200)
+        face.settle()
+        connection = self.connections(1, receive_bytes=2048)[0]
+        select.select([], [connection], [], deadline(5))
+        sent = connection.send((b"GET / HTTP/1.1\r\n" + HOST + b"\r\n") * 20)
+        select.select([connection], [], [], deadline(5))
+        while select.select([], [connection], [], 1)[1]:
+            sent += connection.send(b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"y" * 9000 + b"\r\n\r\n")
+        unsent = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
+        self.assertLess(sent - unsent, 96 << 10)
 
     def test_a_flood_is_not_handed_on_to_the_supervisor(self):
         """Which has to make the timeline of a run that lives for each question."""
