@@ -9,10 +9,6 @@
 #include "status/asset-table.h"
 #include <string.h>
 
-const Asset *asset_at(size_t index) {
-        return asset_table[index].path ? &asset_table[index] : NULL;
-}
-
 const Asset *asset_find(const char *path) {
         for (const Asset *asset = asset_table; asset->path; asset++)
                 if (strcmp(asset->path, path) == 0)

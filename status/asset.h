@@ -14,5 +14,3 @@ typedef struct Asset {
 const Asset *asset_find(const char *path);
 /* The one asset whose path begins and ends so: "/app-", ".js". NULL: the program was built without it. */
 const Asset *asset_named(const char *prefix, const char *suffix);
-/* All of them, one by one; NULL behind the last. */
-const Asset *asset_at(size_t index);

@@ -134,5 +134,5 @@ struct MHD_Response *document_problem(Http *http, unsigned status, const char *d
 /* The headers of every answer. */
 void document_add_headers(struct MHD_Response *response, const char *content_type, HttpCaching caching);
 
-/* http-stream.c: the answer that goes on. NULL: no memory, or HTTP_STREAMS_MAX. */
+/* http-stream.c: the answer that goes on. NULL: no memory, or STREAM_READERS_MAX. */
 struct MHD_Response *stream_answer(Exchange *exchange, const char *last_event_id);

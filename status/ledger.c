@@ -11,17 +11,13 @@
 #include "base/clock.h"
 #include "db/queries.h"
 #include "status/public.h"
-#include "supervise/verdict.h"
+#include "status/tally.h"
 #include <string.h>
 
 #define DAY_USEC         (24 * 3600 * USEC_PER_SEC)
 #define KILLS_AGE_USEC   (10 * USEC_PER_SEC)
 #define STORAGE_AGE_USEC (1 * USEC_PER_SEC)
 #define COST_FACTOR      100
-
-/* The reasons of events, in the order of docs/status.md. */
-static const Verdict reasons[] = { VERDICT_TIMEOUT, VERDICT_CPU_TIME, VERDICT_MEMORY, VERDICT_HOST_OOM,
-        VERDICT_ORPHANED, VERDICT_CANCELLED, VERDICT_ORPHAN };
 
 struct Ledger {
         LedgerOptions options;
@@ -36,8 +32,8 @@ struct Ledger {
 static json_t *no_kills(void) {
         _cleanup_(json_decrefp) json_t *kills = json_object();
 
-        for (size_t i = 0; i < ELEMENTSOF(reasons); i++)
-                if (json_object_set_new(kills, verdict_to_string(reasons[i]), json_integer(0)) < 0)
+        for (const Verdict *v = tally_reasons; *v != VERDICT_NONE; v++)
+                if (json_object_set_new(kills, verdict_to_string(*v), json_integer(0)) < 0)
                         return NULL;
         return TAKE_PTR(kills);
 }
@@ -121,10 +117,6 @@ const json_t *ledger_storage(Ledger *ledger) {
         }
         ledger->storage_until_usec = next_time(begun, STORAGE_AGE_USEC);
         return ledger->storage;
-}
-
-void ledger_storage_changed(Ledger *ledger) {
-        ledger->storage_until_usec = 0;
 }
 
 /* Where it belongs by its time: a kill that was decided first may be recorded last. */

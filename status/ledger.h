@@ -36,5 +36,3 @@ const char *ledger_newest(Ledger *ledger);
 const json_t *ledger_kills(Ledger *ledger, uint64_t *ret_count);
 /* The last `storage` object, at most some seconds old. Borrowed; NULL on OOM. */
 const json_t *ledger_storage(Ledger *ledger);
-/* The state of the storage has changed: the next one is asked for. */
-void ledger_storage_changed(Ledger *ledger);

@@ -5,7 +5,7 @@
 #include <sys/queue.h>
 
 typedef struct Listener {
-        LiveChangeFunc changed;
+        LiveWatchFunc watch;
         LiveRowFunc row;
         void *userdata;
 } Listener;
@@ -31,7 +31,7 @@ struct Live {
         json_t *facts; /* owned */
         LiveSendFunc send;
         void *send_userdata;
-        Listeners on_change, on_event, on_run, on_watch;
+        Listeners on_event, on_run, on_watch;
         TAILQ_HEAD(, Look) looks;
         size_t n_looks;
         uint64_t look_serial;
@@ -50,7 +50,6 @@ const char *live_sample_read(const json_t *sample, uint64_t at_usec, LiveFigures
 /* What the supervisor says of itself; borrows from facts. */
 void live_supervisor_read(LiveSupervisor *supervisor, const json_t *facts);
 
-void live_tell_change(const Live *live);
 /* Those that have asked before this call; who asks again from within is answered by the next. run_id NULL: all. */
 void live_answer_looks(Live *live, const char *run_id, const json_t *run);
 /* Without an answer. */

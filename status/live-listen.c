@@ -44,11 +44,6 @@ void live_answer_looks(Live *live, const char *run_id, const json_t *run) {
         }
 }
 
-void live_tell_change(const Live *live) {
-        for (size_t i = 0; i < live->on_change.n; i++)
-                live->on_change.list[i].changed(live->on_change.list[i].userdata);
-}
-
 void live_stored(Live *live, const char *op, const json_t *row) {
         const Listeners *listeners = strcmp(op, "event") == 0 ? &live->on_event
                 : strcmp(op, "run") == 0                      ? &live->on_run
@@ -58,16 +53,12 @@ void live_stored(Live *live, const char *op, const json_t *row) {
                 listeners->list[i].row(row, listeners->list[i].userdata);
 }
 
-void live_sampled_all(Live *live) {
-        live_tell_change(live);
-}
-
 void live_watch(Live *live) {
         bool was_watched = live_is_watched(live);
 
         live->watched_until_usec = usec_add(clock_boottime_usec(), LIVE_WATCH_USEC);
         for (size_t i = 0; !was_watched && i < live->on_watch.n; i++)
-                live->on_watch.list[i].changed(live->on_watch.list[i].userdata);
+                live->on_watch.list[i].watch(live->on_watch.list[i].userdata);
 }
 
 bool live_is_watched(const Live *live) {
@@ -84,7 +75,7 @@ static void forget_listener(Listeners *listeners, const void *userdata) {
 }
 
 static int listen_to(Listeners *listeners, const Listener *listener) {
-        if (!listener->changed && !listener->row) {
+        if (!listener->watch && !listener->row) {
                 forget_listener(listeners, listener->userdata);
                 return 0;
         }
@@ -94,12 +85,8 @@ static int listen_to(Listeners *listeners, const Listener *listener) {
         return 0;
 }
 
-int live_on_change(Live *live, LiveChangeFunc func, void *userdata) {
-        return listen_to(&live->on_change, &(Listener){ .changed = func, .userdata = userdata });
-}
-
-int live_on_watch(Live *live, LiveChangeFunc func, void *userdata) {
-        return listen_to(&live->on_watch, &(Listener){ .changed = func, .userdata = userdata });
+int live_on_watch(Live *live, LiveWatchFunc func, void *userdata) {
+        return listen_to(&live->on_watch, &(Listener){ .watch = func, .userdata = userdata });
 }
 
 int live_on_event(Live *live, LiveRowFunc func, void *userdata) {

@@ -3,8 +3,8 @@
  *
  * Called by the recorder's intake (packets), by the sampler (figures) and by whoever shows something.  The hard thing
  * is the cost: a thousand runs and two hundred pages that look at them.  So runs are plain structs in one array in the
- * order of their ids (UUIDv7: a new one nearly always goes to the end), a change is one number, and nobody who listens
- * is told more than that there is one.
+ * order of their ids (UUIDv7: a new one nearly always goes to the end), and a change is one number, which whoever shows
+ * something compares with that of its last look.
  */
 #include "status/live-internal.h"
 
@@ -225,7 +225,6 @@ int live_take(Live *live, const char *op, const json_t *packet) {
                 { "supervisor", NULL, take_supervisor },
                 { "look", NULL, take_look },
         };
-        uint64_t before = live->generation;
         int r = 0;
 
         live->supervisor.is_connected = true;
@@ -235,8 +234,6 @@ int live_take(Live *live, const char *op, const json_t *packet) {
                 if (strcmp(op, operations[i].op) == 0)
                         operations[i].take(
                                 live, operations[i].member ? json_object_get(packet, operations[i].member) : packet);
-        if (live->generation != before)
-                live_tell_change(live);
         return r;
 }
 
@@ -254,7 +251,6 @@ void live_hung_up(Live *live) {
         live->supervisor.is_connected = false;
         touch(live, NULL);
         live_answer_looks(live, NULL, NULL);
-        live_tell_change(live);
 }
 
 size_t live_count(const Live *live) {

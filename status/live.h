@@ -128,8 +128,6 @@ const LiveSupervisor *live_supervisor(const Live *live);
 double live_share(const LiveRun *run, uint64_t realtime_usec);
 /* Processes and figures have been read: into the run, its spark and its cpus. For the sampler. */
 void live_sampled(Live *live, LiveRun *run, const LiveFigures *figures);
-/* The end of a pass of the sampler: those who listen are told. */
-void live_sampled_all(Live *live);
 
 /*
  * Somebody looks at figures: they are kept fresh for LIVE_WATCH_USEC from now. Cheap; called with each request for
@@ -143,15 +141,13 @@ bool live_is_watched(const Live *live);
  * back what userdata listens to.
  */
 #define LIVE_LISTENERS_MAX 8
-/* Something changed: a run, its state, its figures, the supervisor. Once per packet; coalescing is the listener's. */
-typedef void (*LiveChangeFunc)(void *userdata);
-int live_on_change(Live *live, LiveChangeFunc func, void *userdata);
 /* An event, or an ended run, is in the record from now on: its row (borrowed). Each once, also over restarts. */
 typedef void (*LiveRowFunc)(const json_t *row, void *userdata);
 int live_on_event(Live *live, LiveRowFunc func, void *userdata);
 int live_on_run(Live *live, LiveRowFunc func, void *userdata);
 /* live_watch() was called and nobody watched before. For the sampler. */
-int live_on_watch(Live *live, LiveChangeFunc func, void *userdata);
+typedef void (*LiveWatchFunc)(void *userdata);
+int live_on_watch(Live *live, LiveWatchFunc func, void *userdata);
 
 /*
  * Asks the supervisor for a live run as `show` tells it, with its timeline. func is called once: with the run

@@ -121,7 +121,6 @@ static bool read_slice(Sampler *sampler) {
 static void end_pass(Sampler *sampler) {
         *sampler->last_id = '\0';
         ask_supervisor(sampler);
-        live_sampled_all(sampler->live);
 }
 
 static void arm(Sampler *sampler, uint64_t at_usec) {
