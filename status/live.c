@@ -140,24 +140,24 @@ static void take_event(Live *live, const json_t *row) {
         touch(live, run);
 }
 
-static bool is_listed(const json_t *run_ids, const char *run_id) {
-        const json_t *item;
-        size_t i;
-
-        json_array_foreach((json_t *)run_ids, i, item) {
-                const char *other = json_string_value(item);
-
-                if (other && strcmp(other, run_id) == 0)
-                        return true;
-        }
-        return false;
-}
-
 static void take_alive(Live *live, const json_t *packet) {
         const json_t *run_ids = json_object_get(packet, "run_ids");
+        json_t *item;
+        size_t i;
 
-        for (size_t i = live->n; json_is_array(run_ids) && i-- > 0;)
-                if (!is_listed(run_ids, live->runs[i]->run_id))
+        if (!json_is_array(run_ids))
+                return;
+        for (i = 0; i < live->n; i++)
+                live->runs[i]->is_listed = false;
+        json_array_foreach((json_t *)run_ids, i, item) {
+                const char *run_id = json_string_value(item);
+                LiveRun *run = run_id ? live_find(live, run_id) : NULL;
+
+                if (run)
+                        run->is_listed = true;
+        }
+        for (i = live->n; i-- > 0;)
+                if (!live->runs[i]->is_listed)
                         remove_at(live, i);
 }
 

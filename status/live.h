@@ -59,6 +59,7 @@ typedef struct LiveRun {
         bool is_registered; /* it ran before it came under supervision */
         bool is_nested;     /* its figures are in an outer run's, too */
         bool is_shown;      /* the sampler's: among the first when its last pass began */
+        bool is_listed;     /* the mirror's: the packet `alive` that is being taken names it */
         LiveFigures now;
         float spark[LIVE_SPARK_MAX]; /* memory as share of the limit, oldest first; none without a limit */
         size_t n_spark;
