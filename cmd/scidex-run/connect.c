@@ -195,7 +195,12 @@ static int start_and_connect(const char *path, Connection *ret) {
                 if (r == 0)
                         return 0;
         }
-        connection_failed(path, r);
+        if (r == CLIENT_E_NO_SOCKET || r == CLIENT_E_REFUSED)
+                run_say("another supervisor holds this machine's groups, and it does not listen at %s; end it, or set "
+                        "SCIDEX_SOCKET to where it listens (scidexctl doctor says more)",
+                        path);
+        else
+                connection_failed(path, r);
         return r > 0 ? -EIO : r;
 }
 
