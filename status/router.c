@@ -57,6 +57,6 @@ const HttpRoute *router_find(const char *path, const char **ret_rest) {
                         return &routes[i];
                 }
         }
-        *ret_rest = "";
+        *ret_rest = path + strlen(path);
         return asset_route(path);
 }
