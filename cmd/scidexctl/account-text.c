@@ -82,7 +82,8 @@ static void entry_row(Table *table, const AccountEntry *e) {
                 table_cell(table, TONE_PLAIN, "%.2f", e->cpu_sec / e->cpu_of_sec);
         else
                 table_text(table, TONE_PLAIN, NULL);
-        table_cell(table, TONE_PLAIN, "%.1f GiB h", (e->asked_byte_sec - e->used_byte_sec) / GIB_HOUR);
+        /* A sampled run may have been above its limit for a moment. */
+        table_cell(table, TONE_PLAIN, "%.1f GiB h", MAX_OF(0.0, e->asked_byte_sec - e->used_byte_sec) / GIB_HOUR);
 }
 
 int account_print(FILE *out, const Terminal *terminal, Account *account, bool by_user, size_t most) {
