@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+"""What 0, 1, 100, 1,000 and 10,000 runs cost the supervisor: wake-ups, processor, memory; and how late kills and launches get.
+
+    tests/bench/scale.py [--runs N,N,…] [--window SECONDS] [--json FILE] [--check]
+
+Real launches (scidex-run and a sleep each), added to one supervisor until the next number is there. Then, over a window in
+which nothing happens to any of them: how often the supervisor woke up (voluntary context switches), its share of one
+processor, its memory. Then, with all of them there, launches of `true` and runs that reach a deadline, one by one; and at
+the end how long all of them take to be over.
+
+The runs have no memory limit where the host has no memory controller: sampling would be what is measured. What a run
+takes of descriptors (three) bounds their number where the limit on these can't be raised: then it is as many as go.
+"""
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import figures
+from scidextest import IN_VM, World, become_subreaper, eventually, helper, host_controllers, parse_time, program, read_text
+
+PROBES = 20
+SETTLE_SEC = 4  # rounds of samples that were held up by the launches
+WAKEUPS_MOST = 1.2  # a second, by runs: one, and what falls beside the whole second
+RUN_KIB_MOST = 4
+MANY, MANY_MIB_MOST = 10_000, 64
+FDS_A_RUN, FDS_WANTED = 3, 65536
+
+
+def memory_kib(pid):
+    """Of a process: resident, and what is its own."""
+    text = read_text(f"/proc/{pid}/smaps_rollup")
+    value = {key: int(number) for key, number in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+    return value["Rss"], value["Private_Clean"] + value["Private_Dirty"]
+
+
+def wakeups(pid):
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", read_text(f"/proc/{pid}/status"), re.MULTILINE).group(1))
+
+
+def cpu_sec(pid):
+    return int(read_text(f"/proc/{pid}/schedstat").split()[0]) / 1e9
+
+
+class Scale:
+    def __init__(self, options, report):
+        self.options, self.report = options, report
+        self.world, self.launchers, self.rows = World(), [], []
+        self.world.start_daemon()
+        self.limits = () if "memory" in host_controllers() else ("--memory", "infinity")
+        self.pid = self.world.supervisor_pid()
+
+    def launch_until(self, number):
+        """Seconds that it took."""
+        command = [program("scidex-run"), "--quiet", "--timeout", "10h", *self.limits, "--", helper("idle")]
+        environment, begin = self.world.environment(), time.monotonic()
+        while len(self.launchers) < number:
+            self.launchers.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            if len(self.launchers) % 50 == 0 or len(self.launchers) == number:
+                eventually(lambda: self.running() >= len(self.launchers), 60, f"{len(self.launchers)} runs are running")
+        return time.monotonic() - begin
+
+    def running(self):
+        return self.world.status()["runs"]
+
+    def watch(self):
+        """Wake-ups a second and shares of a processor, supervisor and recorder, while nothing happens."""
+        pids = self.pid, self.world.recorder_pid()
+        time.sleep(SETTLE_SEC)
+        before, begin = [(wakeups(pid), cpu_sec(pid)) for pid in pids], time.monotonic()
+        time.sleep(self.options.window)
+        after, seconds = [(wakeups(pid), cpu_sec(pid)) for pid in pids], time.monotonic() - begin
+        return [[(b - a) / seconds for a, b in zip(*pair)] for pair in zip(before, after)]
+
+    def probe(self):
+        """Milliseconds from the deadline to TERM and to the empty group; of a launch of `true`."""
+        ids, launches = [], []
+        for _ in range(PROBES):
+            begin = time.monotonic()
+            self.world.run(*self.limits, "--quiet", "--", "true", report=False)
+            launches.append((time.monotonic() - begin) * 1e3)
+            ids.append(self.world.run(*self.limits, "--quiet", "--timeout", "50ms", "--", "sleep", "1000").run["run_id"])
+        late = []
+        for run_id in ids:
+            (event,) = self.world.events(run=run_id)
+            late.append((parse_time(event["empty_at"]) - parse_time(event["deadline_at"])) * 1e3)
+        return figures.summary(late), figures.summary(launches)
+
+    def step(self, number):
+        took, had = self.launch_until(number), len(self.rows) and self.rows[-1]["runs"]
+        watched = self.watch()
+        rss, own = memory_kib(self.pid)
+        late, launches = self.probe()
+        self.rows.append({
+            "runs": number, "launches_sec": (number - had) / took if number > had else None,
+            "wakeups": watched[0][0], "cpu": watched[0][1], "recorder_cpu": watched[1][1], "rss": rss, "own": own,
+            "fds": len(os.listdir(f"/proc/{self.pid}/fd")), "late": late, "launches": launches,
+        })  # fmt: skip
+
+    def end_all(self):
+        """Seconds until all are over, asked at once."""
+        begin = time.monotonic()
+        for launcher in self.launchers:
+            launcher.send_signal(signal.SIGTERM)
+        for launcher in self.launchers:
+            launcher.wait()
+        return time.monotonic() - begin
+
+    def show(self, ended):
+        self.report.table(
+            "The supervisor with runs that sleep",
+            ["runs", "wake-ups/s", "CPU %", "recorder CPU %", "RSS MiB", "own MiB", "KiB a run", "fds", "launched/s",
+             "deadline to empty ms", "quartile 3", "launch of true ms"],
+            [[row["runs"], row["wakeups"], row["cpu"] * 100, row["recorder_cpu"] * 100, row["rss"] / 1024, row["own"] / 1024, self.kib_a_run(row),
+              row["fds"], row["launches_sec"], row["late"]["median"], row["late"]["quartile_3"], row["launches"]["median"]] for row in self.rows],
+        )  # fmt: skip
+        self.report.table("All of them ended at once", ["runs", "seconds", "runs/s"], [[len(self.launchers), ended, len(self.launchers) / ended]])
+
+    def kib_a_run(self, row):
+        first = self.rows[0]
+        return (row["own"] - first["own"]) / (row["runs"] - first["runs"]) if row["runs"] >= first["runs"] + 100 else None
+
+    def promise(self):
+        first, last = self.rows[0], self.rows[-1]
+        for row in self.rows:
+            most = 0.1 if row["runs"] == 0 else WAKEUPS_MOST
+            if row["runs"] <= 1000:
+                self.report.promise(f"wake-ups with {row['runs']} runs", row["wakeups"], most, " a second")
+        if last["runs"] >= 1000:
+            self.report.promise(f"memory a run with {last['runs']}", self.kib_a_run(last), RUN_KIB_MOST, " KiB")
+        if last["runs"] >= MANY:
+            self.report.promise(f"resident with {last['runs']} runs", last["rss"] / 1024, MANY_MIB_MOST, " MiB")
+        self.report.promise("a kill with many runs, beside one without", last["late"]["median"] / first["late"]["median"], 5, " x")
+
+
+def what_goes(numbers, report):
+    """Those of NUMBERS that the limits of this machine allow, and the most that they do in place of those that they don't."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError):  # without CAP_SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FDS_WANTED, FDS_WANTED))
+        hard = FDS_WANTED
+    pids = int(read_text("/proc/sys/kernel/pid_max"))
+    most = min(hard // FDS_A_RUN, pids * 9 // 10 // 2) // 100 * 100
+    for number in numbers:
+        if number > most:
+            report.leave_out(f"{number} runs", f"{hard} descriptors for the supervisor and {pids} pids are for {most}")
+    return sorted({min(number, most) for number in numbers})
+
+
+def main():
+    parser = figures.parser(__doc__)
+    parser.add_argument("--runs", default="0,1,100,300" if IN_VM else "0,1,100,1000,10000")
+    parser.add_argument("--window", type=float, default=20)
+    options = parser.parse_args()
+    numbers = [int(number) for number in options.runs.split(",")]
+    become_subreaper()
+    report = figures.Report("scale")
+    numbers = what_goes(numbers, report)
+    scale = Scale(options, report)
+    try:
+        for number in numbers:
+            scale.step(number)
+        scale.show(scale.end_all())
+        scale.promise()
+    finally:
+        for launcher in scale.launchers:
+            launcher.kill()
+            launcher.wait()
+        left = scale.world.finish()
+    if left:
+        raise SystemExit("left behind: " + "; ".join(left[:10]))
+    return report.end(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
