@@ -63,6 +63,8 @@ void connection_free(Client *client) {
 
         while ((packet = client_pop(client)))
                 packet_free(packet);
+        if (client->dead)
+                TAILQ_REMOVE(&client->server->dead, client, dead_link);
         client->dead = true;
         count_bytes(client);
         if (client->waiting)
@@ -74,30 +76,44 @@ void connection_free(Client *client) {
         LIST_REMOVE(client, link);
         client->server->n_clients--;
         sd_event_source_disable_unref(client->io);
-        sd_event_source_disable_unref(client->reaper);
         (void)close_fd(client->fd);
         (void)close_fd(client->peer.pidfd);
         free(client);
 }
 DEFINE_CLEANUP(Client *, connection_free);
 
+/* One at a time: what its end sets off is work, and whoever is more urgent comes in between. */
 static int on_reap(sd_event_source *source, void *userdata) {
-        Client *client = userdata;
+        Server *server = userdata;
+        Client *client = TAILQ_FIRST(&server->dead);
 
-        client->server->handlers->closed(client, client->server->userdata);
-        connection_free(client);
-        return 0;
+        if (client) {
+                server->handlers->closed(client, server->userdata);
+                connection_free(client);
+        }
+        return TAILQ_EMPTY(&server->dead) ? 0 : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int connection_add_reaper(Server *server) {
+        int r = sd_event_add_defer(server->event, &server->reaper, on_reap, server);
+
+        return r < 0 ? r : sd_event_source_set_enabled(server->reaper, SD_EVENT_OFF);
 }
 
 void connection_drop(Client *client) {
         if (client->dead)
                 return;
         client->dead = true;
+        TAILQ_INSERT_TAIL(&client->server->dead, client, dead_link);
         count_bytes(client);
         (void)sd_event_source_set_enabled(client->io, SD_EVENT_OFF);
-        (void)sd_event_source_set_enabled(client->reaper, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_enabled(client->server->reaper, SD_EVENT_ONESHOT);
 }
 
+/*
+ * Edge-triggered and armed anew each time: who has something to say is then asked once. Else each turn of the loop,
+ * which serves one source, would ask all who wait for theirs (thousands, when thousands of runs end at once).
+ */
 void connection_arm(Client *client) {
         bool reads = !client->closing && !client->waiting && client->n_queue < READ_STOPS_AT;
         bool writes = client->n_queue > 0 || (client->wants_more && !client->waiting);
@@ -105,7 +121,7 @@ void connection_arm(Client *client) {
 
         if (client->dead)
                 return;
-        (void)sd_event_source_set_io_events(client->io, events);
+        (void)sd_event_source_set_io_events(client->io, events | EPOLLET);
         /* A hang-up is told whether it is asked for or not: who waits for tokens would wake the loop for nothing. */
         (void)sd_event_source_set_enabled(client->io, events == 0 && client->waiting ? SD_EVENT_OFF : SD_EVENT_ON);
 }
@@ -225,15 +241,9 @@ int connection_new(Server *server, int fd, const Peer *peer, Client **ret) {
 
         if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
-        r = sd_event_add_io(server->event, &client->io, fd, EPOLLIN, on_client, client);
-        if (r >= 0) /* made now: when it is needed there may be no memory for it */
-                r = sd_event_add_defer(server->event, &client->reaper, on_reap, client);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(client->reaper, SD_EVENT_OFF);
+        r = sd_event_add_io(server->event, &client->io, fd, EPOLLIN | EPOLLET, on_client, client);
         if (r >= 0)
                 r = sd_event_source_set_priority(client->io, server->priority);
-        if (r >= 0)
-                r = sd_event_source_set_priority(client->reaper, server->priority);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(client);

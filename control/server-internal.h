@@ -12,10 +12,11 @@ struct Client {
         LIST_ENTRY(Client) link;         /* of the server */
         LIST_ENTRY(Client) account_link; /* of its account */
         TAILQ_ENTRY(Client) wait_link;
+        TAILQ_ENTRY(Client) dead_link;
         Server *server;
-        Account *account;             /* NULL before it is counted */
-        sd_event_source *io, *reaper; /* owned */
-        int fd;                       /* owned */
+        Account *account;    /* NULL before it is counted */
+        sd_event_source *io; /* owned */
+        int fd;              /* owned */
         Peer peer;
         STAILQ_HEAD(, Packet) queue;
         size_t n_queue, queue_bytes;
@@ -24,7 +25,7 @@ struct Client {
         unsigned n_parts;     /* of lists */
         bool given;           /* connected by us, not accepted: whoever has the other end is its sender */
         bool closing;         /* after the queue has been sent */
-        bool dead;            /* waits for its reaper */
+        bool dead;            /* waits for the reaper */
         bool hung_up;         /* by itself */
         bool wants_more;
         bool waiting; /* for tokens; in its account's list */
@@ -33,7 +34,8 @@ struct Client {
 
 struct Server {
         sd_event *event;
-        sd_event_source *listener, *tokens; /* owned; the second made when somebody first has to wait */
+        sd_event_source *listener, *tokens; /* owned */
+        sd_event_source *reaper;            /* owned; made at the start: later there may be no memory for it */
         int listen_fd;                      /* owned */
         int spare_fd;                       /* owned; given up when all others are used */
         int64_t priority;
@@ -45,9 +47,11 @@ struct Server {
         size_t bytes; /* of all accounts */
         size_t n_clients, clients_max;
         LIST_HEAD(, Client) clients;
+        TAILQ_HEAD(, Client) dead; /* in the order of their ends */
 };
 
 /* connection.c */
+int connection_add_reaper(Server *server);
 int connection_new(Server *server, int fd, const Peer *peer, Client **ret); /* fd owned from here on */
 void connection_free(Client *client);
 void connection_drop(Client *client); /* freed on a later turn of the loop; costs nothing from here on */

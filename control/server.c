@@ -210,6 +210,8 @@ static int add_sources(Server *server) {
 
         if (r >= 0)
                 r = sd_event_source_set_enabled(server->tokens, SD_EVENT_OFF);
+        if (r >= 0)
+                r = connection_add_reaper(server);
         if (r >= 0 && server->listen_fd >= 0)
                 r = sd_event_add_io(server->event, &server->listener, server->listen_fd, EPOLLIN, on_accept, server);
         return r;
@@ -232,6 +234,7 @@ int server_new(sd_event *event, int listen_fd, const ServerHandlers *handlers, v
                 .clients_max = clients_max(),
                 .userdata = userdata };
         LIST_INIT(&server->clients);
+        TAILQ_INIT(&server->dead);
         LIST_INIT(&server->accounts.accounts);
         r = add_sources(server);
         if (r >= 0)
@@ -248,6 +251,7 @@ void server_free(Server *server) {
         account_table_deinit(&server->accounts);
         sd_event_source_disable_unref(server->listener);
         sd_event_source_disable_unref(server->tokens);
+        sd_event_source_disable_unref(server->reaper);
         (void)close_fd(server->listen_fd);
         (void)close_fd(server->spare_fd);
         sd_event_unref(server->event);
@@ -258,6 +262,8 @@ int server_set_priority(Server *server, int64_t priority) {
         int r = sd_event_source_set_priority(server->tokens, priority);
 
         server->priority = priority;
+        if (r >= 0)
+                r = sd_event_source_set_priority(server->reaper, priority);
         return r < 0 || !server->listener ? r : sd_event_source_set_priority(server->listener, priority);
 }
 

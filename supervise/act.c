@@ -19,6 +19,8 @@
 void act_tell_inner(Supervisor *s, Run *outer) {
         Run *run;
 
+        if (outer->n_inner == 0)
+                return;
         LIST_FOREACH(run, &s->runs, link) {
                 if (run->outer != outer || run->outer_reason != VERDICT_NONE)
                         continue;

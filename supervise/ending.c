@@ -19,13 +19,17 @@
 #define RECORD_WAIT_USEC (5 * USEC_PER_SEC) /* then the launcher is told, with recorded: false */
 
 void ending_remove(Supervisor *s, Run *run) {
-        serve_forget(s, run);
+        serve_forget(run);
         if (run->outer) {
                 run->outer->n_inner--;
                 life_soon(s, run->outer);
         }
         watching_remove(s, &run->events_memory);
         watching_remove(s, &run->events_populated);
+        if (run->kill.sent && !run->kill.committed)
+                TAILQ_REMOVE(&s->unrecorded, run, sent_link);
+        if (s->tick_run == run)
+                s->tick_run = LIST_NEXT(run, link);
         LIST_REMOVE(run, link);
         s->n_runs--;
         run_free(run);
@@ -64,7 +68,9 @@ static bool settle_event(Supervisor *s, Run *run, uint64_t now_usec) {
         if (!run->kill.sent) {
                 run->kill.sent =
                         recorder_send(s->recorder, "event", "event", json_incref(event), run->kill.event_id.text) == 0;
-                if (!run->kill.sent)
+                if (run->kill.sent)
+                        TAILQ_INSERT_TAIL(&s->unrecorded, run, sent_link);
+                else
                         life_retry_later(run, now_usec);
                 if (!run->replied && run->reply_by_usec == USEC_INFINITY)
                         run->reply_by_usec = usec_add(now_usec, RECORD_WAIT_USEC);

@@ -183,7 +183,7 @@ void life_memory_event(Supervisor *s, Run *run) {
                 /* In reclaim the file changes up to 100 times a second: not listened to until the next tick. */
                 watching_remove(s, &run->events_memory);
                 run->timeline.next_usec = MIN_OF(run->timeline.next_usec, (now_usec / USEC_PER_SEC + 1) * USEC_PER_SEC);
-                supervisor_arm_tick(s);
+                supervisor_want_tick(s, run->timeline.next_usec);
         }
         life_look(s, run);
 }
@@ -204,7 +204,7 @@ void life_main_is(Supervisor *s, Run *run, int pidfd) {
         if (run->phase == PHASE_STARTING)
                 run->phase = PHASE_RUNNING;
         if (pidfd >= 0)
-                (void)sd_event_add_io(s->event, &run->main_source, pidfd, EPOLLIN, on_main, run);
+                (void)sd_event_add_io(s->event, &run->main_source, pidfd, EPOLLIN | EPOLLET, on_main, run);
         else
                 run->main_exited = true;
 }
@@ -232,14 +232,17 @@ void life_watch_launcher(Supervisor *s, Run *run) {
         if (run->launcher_pidfd == -ESRCH || !adopt_process_lives(run->launcher_pid, run->launcher_start_ticks))
                 run->launcher_gone = true;
         else if (run->launcher_pidfd >= 0) /* else the tick tries again */
-                (void)sd_event_add_io(s->event, &run->launcher_source, run->launcher_pidfd, EPOLLIN, on_launcher, run);
+                (void)sd_event_add_io(
+                        s->event, &run->launcher_source, run->launcher_pidfd, EPOLLIN | EPOLLET, on_launcher, run);
 }
 
+/* They are acknowledged in the order in which they were sent, but for what a recorder's death has mixed up. */
 void life_recorded(Supervisor *s, const char *event_id) {
         Run *run;
 
-        LIST_FOREACH(run, &s->runs, link)
+        TAILQ_FOREACH(run, &s->unrecorded, sent_link)
         if (strcmp(run->kill.event_id.text, event_id) == 0) {
+                TAILQ_REMOVE(&s->unrecorded, run, sent_link);
                 run->kill.committed = true;
                 life_look(s, run);
                 return;
@@ -255,7 +258,7 @@ int life_add(Supervisor *s, Run *run) {
         if (run->enforcement == ENFORCEMENT_SAMPLED)
                 run->watch.next_look_usec = clock_boottime_usec() + WATCH_NEAR_USEC / 2;
         life_arm(s, run);
-        supervisor_arm_tick(s);
+        supervisor_want_tick(s, run->timeline.next_usec);
         supervisor_check_idle(s);
         return 0;
 }
@@ -285,25 +288,26 @@ static void tick_one(Supervisor *s, Run *run, uint64_t now_usec) {
 
 bool life_tick(Supervisor *s, uint64_t now_usec) {
         unsigned n = 0;
-        Run *run;
 
-        LIST_FOREACH(run, &s->runs, link) {
+        while (s->tick_run && n < LIFE_TICK_RUNS) {
+                Run *run = s->tick_run;
+
+                s->tick_run = LIST_NEXT(run, link);
                 mend(s, run);
                 if (run->phase == PHASE_STARTING || !run_lives(run) || now_usec < run->timeline.next_usec)
                         continue;
-                if (n++ == LIFE_TICK_RUNS)
-                        return true;
                 tick_one(s, run, now_usec);
+                n++;
         }
-        return false;
+        return s->tick_run;
 }
 
-uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec) {
+uint64_t life_next_tick_usec(const Supervisor *s) {
         uint64_t next = USEC_INFINITY;
-        Run *run;
+        const Run *run;
 
         LIST_FOREACH(run, &s->runs, link)
         if (run_lives(run))
                 next = MIN_OF(next, run->timeline.next_usec);
-        return next == USEC_INFINITY ? next : MAX_OF(next, (now_usec / USEC_PER_SEC + 1) * USEC_PER_SEC);
+        return next;
 }

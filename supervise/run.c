@@ -96,11 +96,9 @@ bool run_group_name_is_ours(const char *name) {
         return id[-1] == '-' && strspn(id, "0123456789abcdef") == SHORT_ID_LENGTH;
 }
 
-/* Growth since the launch; what is unknown counts as none. */
-static uint64_t since(uint64_t value, uint64_t ground) {
-        return value == USAGE_UNKNOWN || (ground != USAGE_UNKNOWN && value < ground) ? 0
-                : ground == USAGE_UNKNOWN                                            ? value
-                                                                                     : value - ground;
+/* What is unknown counts as none. Groups are fresh, so a counter's value is the run's own. */
+static uint64_t counted(uint64_t value) {
+        return value == USAGE_UNKNOWN ? 0 : value;
 }
 
 Situation run_situation(const Run *run, uint64_t now_usec) {
@@ -109,15 +107,15 @@ Situation run_situation(const Run *run, uint64_t now_usec) {
                 .now_usec = now_usec,
                 .deadline_usec = run->deadline_usec,
                 .grace_end_usec = run->kill.grace_end_usec,
-                .cpu_used_usec = since(run->usage.cpu_usec, run->ground.cpu_usec),
+                .cpu_used_usec = counted(run->usage.cpu_usec),
                 .cpu_limit_usec = run->request.cpu_time_usec,
-                .own_oom = since(run->usage.oom, run->ground.oom),
-                .local_oom_kill = since(run->usage.oom_kill_local, run->ground.oom_kill_local),
+                .own_oom = counted(run->usage.oom),
+                .local_oom_kill = counted(run->usage.oom_kill_local),
                 .private_bytes = run->enforcement == ENFORCEMENT_SAMPLED ? run->watch.private_bytes : 0,
                 .memory_limit_bytes = run->request.memory_bytes,
                 .stall_usec = run->watch.stall_usec,
                 .stall_window_usec = run->watch.stall_window_usec,
-                .memory_bytes = since(run->usage.memory_bytes, 0),
+                .memory_bytes = counted(run->usage.memory_bytes),
                 .main_exited = run->main_exited,
                 .launcher_gone = run->launcher_gone,
                 .backstop = run->backstop,
@@ -135,9 +133,9 @@ Ending run_ending(const Run *run) {
                 .wait_status = run->wait_status,
                 .exec_errno = run->exec_errno,
                 .forwarded = run->forwarded,
-                .own_oom = since(run->usage.oom, run->ground.oom),
-                .local_oom_kill = since(run->usage.oom_kill_local, run->ground.oom_kill_local),
-                .max_events = since(run->usage.max_events, run->ground.max_events),
+                .own_oom = counted(run->usage.oom),
+                .local_oom_kill = counted(run->usage.oom_kill_local),
+                .max_events = counted(run->usage.max_events),
                 .registered = run->registered,
                 .launcher_gone = run->launcher_gone,
         };

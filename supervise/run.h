@@ -65,6 +65,7 @@ struct Supervisor;
 typedef struct Run Run;
 struct Run {
         LIST_ENTRY(Run) link;
+        TAILQ_ENTRY(Run) sent_link;    /* while its event is sent and not committed */
         struct Supervisor *supervisor; /* borrowed */
         Uuid id;
         RunRequest request; /* owned */
@@ -110,7 +111,6 @@ struct Run {
         uint64_t warned_at; /* REALTIME, 0: never */
 
         Usage usage;                 /* the last look */
-        Usage ground;                /* counters at the launch, 0 for a fresh group */
         uint64_t private_peak_bytes; /* highest anon+shmem seen */
         ProcessList processes;       /* of the last look that listed them */
         ProcessList found_dead;      /* by the launcher, of SIGKILL */

@@ -209,11 +209,17 @@ static void handle_show(const Request *q) {
                 serve_answer(q, json_incref(reply));
 }
 
+static void wait_for(Supervisor *s, Session *session, Uuid id) {
+        s->n_waiting -= session->waits_for.text[0] != '\0';
+        session->waits_for = id;
+        s->n_waiting += id.text[0] != '\0';
+}
+
 static void handle_wait(const Request *q) {
         Run *run = serve_select_one(q);
 
         if (run)
-                q->session->waits_for = run->id;
+                wait_for(q->s, q->session, run->id);
 }
 
 /* The newest run older than the last row that the caller may see: a list keeps no copy of anything, however many do. */
@@ -412,6 +418,7 @@ static void on_closed(Client *client, void *userdata) {
         if (!session)
                 return;
         run = session->run;
+        wait_for(s, session, (Uuid){ "" });
         LIST_REMOVE(session, link);
         free(session);
         if (run) {
@@ -456,6 +463,8 @@ void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded
 void serve_tell_waiting(Supervisor *s, const Run *run) {
         Session *session;
 
+        if (s->n_waiting == 0)
+                return;
         LIST_FOREACH(session, &s->sessions, link) {
                 Request q = { .s = s, .session = session, .op = "wait" };
                 _cleanup_(json_decrefp) json_t *reply = NULL, *object = NULL;
@@ -467,14 +476,13 @@ void serve_tell_waiting(Supervisor *s, const Run *run) {
                 if (row_fits(object))
                         (void)json_object_set(reply, "run", object);
                 serve_answer(&q, json_object_get(reply, "run") ? json_incref(reply) : NULL);
-                session->waits_for = (Uuid){ "" };
+                wait_for(s, session, (Uuid){ "" });
         }
 }
 
-void serve_forget(Supervisor *s, const Run *run) {
-        Session *session;
+void serve_forget(const Run *run) {
+        Session *session = run->client ? client_userdata(run->client) : NULL;
 
-        LIST_FOREACH(session, &s->sessions, link)
-        if (session->run == run)
+        if (session && session->run == run)
                 session->run = NULL;
 }

@@ -37,9 +37,12 @@ struct Supervisor {
         uint64_t tick_usec;          /* BOOTTIME the tick is armed for */
         uint64_t tick_cost_usec;     /* CPU time that this round has taken */
         uint64_t tick_rest_usec;     /* BOOTTIME: no round before, so that they take their share only */
+        Run *tick_run;               /* borrowed; whom this round comes to next, NULL: none is under way */
         void *watches;               /* owned; tsearch(3) tree of Watching */
         LIST_HEAD(, Run) runs;
         unsigned n_runs;
+        TAILQ_HEAD(, Run) unrecorded; /* whose event is sent and not yet committed, in the order of sending */
+        unsigned n_waiting;           /* sessions that wait for the end of a run */
         LIST_HEAD(, Session) sessions;
         char boot_id[37];
         char *host_name;   /* owned */
@@ -80,16 +83,19 @@ void life_memory_event(Supervisor *s, Run *run);
 void life_launcher_gone(Supervisor *s, Run *run);
 void life_watch_launcher(Supervisor *s, Run *run); /* by pidfd, while no connection stands for it */
 void life_recorded(Supervisor *s, const char *event_id);
-/* Samples the runs that are due, at most LIFE_TICK_RUNS of them. True: more are due. */
+/* Goes on with the round that begins at tick_run, until LIFE_TICK_RUNS runs were sampled. True: it is not at its end.
+ */
 bool life_tick(Supervisor *s, uint64_t now_usec);
 #define LIFE_TICK_RUNS 8 /* then whoever else is due has its turn */
-uint64_t life_next_tick_usec(Supervisor *s, uint64_t now_usec);
+/* BOOTTIME of the earliest sample of any run, USEC_INFINITY: none lives. Walks over all of them. */
+uint64_t life_next_tick_usec(const Supervisor *s);
 bool watching_find(Supervisor *s, int watch, Run **ret);
 void watching_deinit(Supervisor *s);
 
 /* tick.c */
 int supervisor_init_tick(Supervisor *s);
-void supervisor_arm_tick(Supervisor *s); /* for the next sample that is due */
+/* A sample is due then (BOOTTIME): the timer is armed for it, if it is not for an earlier one. */
+void supervisor_want_tick(Supervisor *s, uint64_t sample_usec);
 
 /* http.c */
 /* Takes what the service manager has handed over under the name "http" (names may be NULL), else binds what [http]
@@ -138,8 +144,8 @@ void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded
 void serve_tell_waiting(Supervisor *s, const Run *run);
 /* Answers those who wait for the end of all runs. */
 void serve_tell_drained(Supervisor *s);
-/* Drops every session's pointer to a run that is about to be freed. */
-void serve_forget(Supervisor *s, const Run *run);
+/* Its launcher's session is without a run from here on: this one is about to be freed. */
+void serve_forget(const Run *run);
 
 /* restart.c */
 int restart_adopt(Supervisor *s);

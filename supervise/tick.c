@@ -38,22 +38,26 @@ static int tick_piece(Supervisor *s) {
         /* On a whole second: the looks at sampled memory fall there too, and together they are one wake-up. */
         s->tick_rest_usec = (usec_add(now_usec, s->tick_cost_usec * TICK_SHARE) / USEC_PER_SEC + 1) * USEC_PER_SEC;
         s->tick_cost_usec = 0;
-        supervisor_arm_tick(s);
+        supervisor_want_tick(s, life_next_tick_usec(s));
         return 0;
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
-        return tick_piece(userdata);
+        Supervisor *s = userdata;
+
+        s->tick_run = LIST_FIRST(&s->runs);
+        return tick_piece(s);
 }
 
 static int on_more(sd_event_source *source, void *userdata) {
         return tick_piece(userdata);
 }
 
-void supervisor_arm_tick(Supervisor *s) {
-        uint64_t next = MAX_OF(life_next_tick_usec(s, clock_boottime_usec()), s->tick_rest_usec);
+void supervisor_want_tick(Supervisor *s, uint64_t sample_usec) {
+        uint64_t whole = (clock_boottime_usec() / USEC_PER_SEC + 1) * USEC_PER_SEC;
+        uint64_t next = MAX_OF(MAX_OF(sample_usec, whole), s->tick_rest_usec);
 
-        if (next < s->tick_usec) /* neither where no run lives: never is not before never */
+        if (sample_usec != USEC_INFINITY && next < s->tick_usec)
                 set_tick(s, next);
 }
 
