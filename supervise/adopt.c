@@ -170,7 +170,7 @@ static void load_kill(Run *run) {
                 .term_processes = number(o, "term_processes"),
                 .by_kernel = truth(o, "by_kernel"),
                 .processes = { .count = number(o, "processes_count") },
-                .usage = USAGE_NONE };
+                .charge = run_charge(&USAGE_NONE) };
         memcpy(k->event_id.text, id, UUID_TEXT_MAX);
         if (json_get_text(o, "detail", &detail) == 0)
                 k->detail = strdup(detail);

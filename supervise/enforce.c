@@ -106,7 +106,7 @@ void enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel,
                 .detail = detail ? strdup(detail) : NULL, /* without memory for the word the kill goes on */
                 .decided_at = now_realtime,
                 .by_kernel = by_kernel,
-                .usage = run->usage,
+                .charge = run_charge(&run->usage),
                 .private_bytes = run->watch.private_bytes,
                 .shared_bytes = run->watch.rss_bytes };
         (void)enforce_list(run, &kill->processes);

@@ -215,7 +215,8 @@ static json_t *record_evidence(const Run *run) {
  * missing up to the peak was anonymous (or the kernel's own, some MiB): derived where the last look is no longer true.
  */
 static int record_split(json_t *o, const Run *run) {
-        const Usage *then = &run->kill.usage, *last = &run->usage;
+        const Charge *then = &run->kill.charge;
+        const Usage *last = &run->usage;
         uint64_t peak = last->memory_peak_bytes, rest;
 
         if (!run->kill.by_kernel || peak == USAGE_UNKNOWN || last->file_bytes == USAGE_UNKNOWN ||

@@ -177,7 +177,7 @@ static void handover_kill(Run *run, const json_t *o) {
                 .detail = detail ? strdup(detail) : NULL,
                 .decided_at = number(o, "killed_at"),
                 .kill_at = number(o, "killed_at"),
-                .usage = USAGE_NONE };
+                .charge = run_charge(&USAGE_NONE) };
         memcpy(run->kill.event_id.text, id, UUID_TEXT_MAX);
 }
 

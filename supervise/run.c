@@ -96,6 +96,13 @@ bool run_group_name_is_ours(const char *name) {
         return id[-1] == '-' && strspn(id, "0123456789abcdef") == SHORT_ID_LENGTH;
 }
 
+Charge run_charge(const Usage *usage) {
+        return (Charge){ .memory_bytes = usage->memory_bytes,
+                .anon_bytes = usage->anon_bytes,
+                .file_bytes = usage->file_bytes,
+                .shmem_bytes = usage->shmem_bytes };
+}
+
 /* What is unknown counts as none. Groups are fresh, so a counter's value is the run's own. */
 static uint64_t counted(uint64_t value) {
         return value == USAGE_UNKNOWN ? 0 : value;

@@ -28,6 +28,11 @@ typedef struct ProcessList {
         size_t count; /* true count */
 } ProcessList;
 
+/* What a group was charged with, in bytes; USAGE_UNKNOWN. */
+typedef struct Charge {
+        uint64_t memory_bytes, anon_bytes, file_bytes, shmem_bytes;
+} Charge;
+
 /* One kill, from the decision to the committed event. Realtimes in microseconds, 0: not (yet). */
 typedef struct Kill {
         Uuid event_id; /* "" when no kill was begun */
@@ -38,7 +43,7 @@ typedef struct Kill {
         uint64_t grace_end_usec; /* BOOTTIME */
         size_t term_processes;
         ProcessList processes;
-        Usage usage; /* at the decision */
+        Charge charge; /* at the decision */
         uint64_t private_bytes, shared_bytes;
         bool by_kernel;
         bool sent; /* to the recorder */
@@ -163,6 +168,7 @@ char *run_group_name(const Run *run);
 /* Whether a directory of that name can be one that we have made: such a name, or a whole run id. */
 bool run_group_name_is_ours(const char *name);
 
+Charge run_charge(const Usage *usage);
 /* What decide() is to know at now_usec. */
 Situation run_situation(const Run *run, uint64_t now_usec);
 /* What decide_verdict() is to know. */

@@ -159,7 +159,7 @@ static void check_phase(const Scratch *scratch, Run *saved, Phase phase) {
         assert_int_equal(back->kill.by_kernel, saved->kill.by_kernel);
         assert_int_equal(back->kill.processes.count, 5);
         assert_true(json_equal(back->kill.processes.list, saved->kill.processes.list));
-        assert_int_equal(back->kill.usage.memory_bytes, USAGE_UNKNOWN);
+        assert_int_equal(back->kill.charge.memory_bytes, USAGE_UNKNOWN);
 }
 
 static void a_kill_goes_on_where_it_was_under_the_same_id(void **state) {

@@ -75,7 +75,7 @@ static void kill_run(Run *run, Verdict reason, bool by_kernel) {
                 .reason = reason,
                 .decided_at = AT + 100 * USEC_PER_SEC,
                 .empty_at = AT + 111 * USEC_PER_SEC,
-                .usage = run->usage,
+                .charge = run_charge(&run->usage),
                 .by_kernel = by_kernel,
                 .processes = { json_pack("[{s:i,s:s,s:i}]", "pid", 77, "comm", "python3", "rss_bytes", 4096), 1 } };
         if (!by_kernel) {
