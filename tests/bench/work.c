@@ -1,0 +1,67 @@
+/*
+ * work cpu|alloc AMOUNT: does it, and prints the nanoseconds of wall clock and of processor time that it took.
+ *
+ * What overhead.py starts with and without scidex. It times itself, so that nothing of a launch is in its figures.
+ *   cpu    AMOUNT million steps of a generator, whose result is printed so that nothing can be left out
+ *   alloc  AMOUNT times 16 MiB from the kernel, each page touched, and back: faults and their charge are all it does
+ */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define BLOCK (16UL << 20)
+#define PAGE  4096UL
+
+static long long nsec(clockid_t clock) {
+        struct timespec time;
+
+        clock_gettime(clock, &time);
+        return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static uint64_t compute(long millions) {
+        uint64_t x = 88172645463325252ULL;
+
+        for (long i = 0; i < millions * 1000000; i++) {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+        }
+        return x;
+}
+
+static uint64_t allocate(long times) {
+        uint64_t pages = 0;
+
+        for (long i = 0; i < times; i++) {
+                char *block = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                if (block == MAP_FAILED)
+                        exit(2);
+                (void)madvise(block, BLOCK, MADV_NOHUGEPAGE);
+                for (size_t at = 0; at < BLOCK; at += PAGE, pages++)
+                        block[at] = 1;
+                munmap(block, BLOCK);
+        }
+        return pages;
+}
+
+int main(int argc, char **argv) {
+        long amount = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+        long long wall = nsec(CLOCK_MONOTONIC), cpu = nsec(CLOCK_PROCESS_CPUTIME_ID);
+        uint64_t result;
+
+        if (amount <= 0) {
+                fprintf(stderr, "usage: work cpu|alloc AMOUNT\n");
+                return 2;
+        }
+        result = strcmp(argv[1], "cpu") == 0 ? compute(amount) : allocate(amount);
+        wall = nsec(CLOCK_MONOTONIC) - wall;
+        cpu = nsec(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+        printf("%lld %lld %llu\n", wall, cpu, (unsigned long long)result);
+        return 0;
+}
