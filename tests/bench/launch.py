@@ -120,6 +120,7 @@ class Bench:
         warm = self.world()
         warm.start_daemon()
         self.add(OURS, *launch, environment=self.environment(warm))
+        self.add("scidex-run --version: the launcher's own start", program("scidex-run"), "--version")
         self.add_user(launch)
         self.add_disk(launch)
         # Each first launch its own world: a supervisor stays for 10 s, and would make the next one warm.

@@ -1,9 +1,10 @@
 /*
- * work cpu|alloc AMOUNT: does it, and prints the nanoseconds of wall clock and of processor time that it took.
+ * work cpu|alloc|fork AMOUNT: does it, and prints the nanoseconds of wall clock and of processor time that it took.
  *
- * What overhead.py starts with and without scidex. It times itself, so that nothing of a launch is in its figures.
- *   cpu    AMOUNT million steps of a generator, whose result is printed so that nothing can be left out
- *   alloc  AMOUNT times 16 MiB from the kernel, each page touched, and back: faults and their charge are all it does
+ * What overhead.py starts with and without scidex, and favordynmods.py with and without that option. It times itself,
+ * so that nothing of a launch is in its figures. cpu    AMOUNT million steps of a generator, whose result is printed so
+ * that nothing can be left out alloc  AMOUNT times 16 MiB from the kernel, each page touched, and back: faults and
+ * their charge are all it does fork   AMOUNT children that end at once, one after the other
  */
 
 #include <stdint.h>
@@ -11,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BLOCK (16UL << 20)
 #define PAGE  4096UL
@@ -50,16 +53,35 @@ static uint64_t allocate(long times) {
         return pages;
 }
 
+static uint64_t make_children(long times) {
+        for (long i = 0; i < times; i++) {
+                pid_t pid = fork();
+
+                if (pid == 0)
+                        _exit(0);
+                if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+                        exit(2);
+        }
+        return (uint64_t)times;
+}
+
+static const struct {
+        const char *name;
+        uint64_t (*function)(long amount);
+} works[] = { { "cpu", compute }, { "alloc", allocate }, { "fork", make_children } };
+
 int main(int argc, char **argv) {
         long amount = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
         long long wall = nsec(CLOCK_MONOTONIC), cpu = nsec(CLOCK_PROCESS_CPUTIME_ID);
-        uint64_t result;
+        uint64_t result = 0;
 
-        if (amount <= 0) {
-                fprintf(stderr, "usage: work cpu|alloc AMOUNT\n");
+        for (size_t i = 0; amount > 0 && i < sizeof(works) / sizeof(works[0]); i++)
+                if (strcmp(argv[1], works[i].name) == 0)
+                        result = works[i].function(amount);
+        if (result == 0) {
+                fprintf(stderr, "usage: work cpu|alloc|fork AMOUNT\n");
                 return 2;
         }
-        result = strcmp(argv[1], "cpu") == 0 ? compute(amount) : allocate(amount);
         wall = nsec(CLOCK_MONOTONIC) - wall;
         cpu = nsec(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         printf("%lld %lld %llu\n", wall, cpu, (unsigned long long)result);
