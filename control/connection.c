@@ -121,9 +121,11 @@ void connection_arm(Client *client) {
 
         if (client->dead)
                 return;
-        (void)sd_event_source_set_io_events(client->io, events | EPOLLET);
         /* A hang-up is told whether it is asked for or not: who waits for tokens would wake the loop for nothing. */
-        (void)sd_event_source_set_enabled(client->io, events == 0 && client->waiting ? SD_EVENT_OFF : SD_EVENT_ON);
+        if (sd_event_source_set_io_events(client->io, events | EPOLLET) < 0 ||
+                sd_event_source_set_enabled(client->io, events == 0 && client->waiting ? SD_EVENT_OFF : SD_EVENT_ON) <
+                        0)
+                connection_drop(client); /* nothing of it would be heard again: it may come back */
 }
 
 void connection_look_again(Client *client) {
