@@ -29,6 +29,7 @@ SETTLE_SEC = 4  # rounds of samples that were held up by the launches
 WAKEUPS_MOST = 1.2  # a second, by runs: one, and what falls beside the whole second
 RUN_KIB_MOST = 4
 MANY, MANY_MIB_MOST = 10_000, 64
+END_MOST = 3  # the supervisor's processor time of one of many ends at once, beside that of a launch: each end the same work
 FDS_A_RUN, FDS_WANTED = 3, 65536
 
 
@@ -51,18 +52,21 @@ class Scale:
     def __init__(self, options, report):
         self.options, self.report = options, report
         self.world, self.launchers, self.rows = World(), [], []
+        self.launch_cpu = 0  # seconds of the supervisor's, for all launches
         self.world.start_daemon()
         self.limits = () if "memory" in host_controllers() else ("--memory", "infinity")
         self.pid = self.world.supervisor_pid()
 
     def launch_until(self, number):
         """Seconds that it took."""
+        before = cpu_sec(self.pid)
         command = [program("scidex-run"), "--quiet", "--timeout", "10h", *self.limits, "--", helper("idle")]
         environment, begin = self.world.environment(), time.monotonic()
         while len(self.launchers) < number:
             self.launchers.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             if len(self.launchers) % 50 == 0 or len(self.launchers) == number:
                 eventually(lambda: self.running() >= len(self.launchers), 60, f"{len(self.launchers)} runs are running")
+        self.launch_cpu += cpu_sec(self.pid) - before
         return time.monotonic() - begin
 
     def running(self):
@@ -103,15 +107,15 @@ class Scale:
         })  # fmt: skip
 
     def end_all(self):
-        """Seconds until all are over, asked at once."""
-        begin = time.monotonic()
+        """Seconds until all are over, asked at once; of them the supervisor's processor time."""
+        begin, before = time.monotonic(), cpu_sec(self.pid)
         for launcher in self.launchers:
             launcher.send_signal(signal.SIGTERM)
         for launcher in self.launchers:
             launcher.wait()
-        return time.monotonic() - begin
+        return time.monotonic() - begin, cpu_sec(self.pid) - before
 
-    def show(self, ended):
+    def show(self, ended, ended_cpu):
         self.report.table(
             "The supervisor with runs that sleep",
             ["runs", "wake-ups/s", "CPU %", "recorder CPU %", "RSS MiB", "own MiB", "KiB a run", "fds", "launched/s",
@@ -119,7 +123,12 @@ class Scale:
             [[row["runs"], row["wakeups"], row["cpu"] * 100, row["recorder_cpu"] * 100, row["rss"] / 1024, row["own"] / 1024, self.kib_a_run(row),
               row["fds"], row["launches_sec"], row["late"]["median"], row["late"]["quartile_3"], row["launches"]["median"]] for row in self.rows],
         )  # fmt: skip
-        self.report.table("All of them ended at once", ["runs", "seconds", "runs/s"], [[len(self.launchers), ended, len(self.launchers) / ended]])
+        number = len(self.launchers)
+        self.report.table(
+            "All of them ended at once", ["runs", "seconds", "runs/s", "CPU ms a run", "CPU ms a launch"],
+            [[number, ended, number / ended, ended_cpu / number * 1e3, self.launch_cpu / number * 1e3]],
+        )  # fmt: skip
+        self.report.promise(f"CPU of an end of {number} at once, beside a launch", ended_cpu / self.launch_cpu, END_MOST, " x")
 
     def kib_a_run(self, row):
         first = self.rows[0]
@@ -165,7 +174,7 @@ def main():
     try:
         for number in numbers:
             scale.step(number)
-        scale.show(scale.end_all())
+        scale.show(*scale.end_all())
         scale.promise()
     finally:
         for launcher in scale.launchers:
