@@ -54,9 +54,7 @@ static void sample_kill(Run *run, bool by_kernel, uint64_t now_usec) {
 }
 
 void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
-        (void)watch_look(run);
-        if (run->enforcement == ENFORCEMENT_SAMPLED)
-                (void)watch_exactly(run);
+        watch_last(run);
         sample_kill(run, by_kernel, now_usec);
         wait_for_empty(s, run);
         enforce_begin(run, d->reason, d->detail, by_kernel, clock_realtime_usec());
@@ -64,7 +62,7 @@ void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint6
 
 static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
         act_begin(s, run, d, false, now_usec);
-        (void)enforce_term(run, clock_realtime_usec(), now_usec);
+        (void)enforce_term(run, clock_realtime_usec(), clock_boottime_usec()); /* now_usec is of before the list */
         if (run->kill.term_processes == 0 && (run->pid != 0 || run->launcher_gone) && enforce_is_empty(run)) {
                 enforce_withdraw(run); /* it was over, or never begun, before a signal reached anyone */
                 return;

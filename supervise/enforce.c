@@ -42,11 +42,13 @@ static int list_process(pid_t pid, void *userdata) {
         uint64_t rss = UINT64_MAX;
         json_t *row;
 
+        if (json_array_size(listing->list) >= KILL_PROCESSES_MAX && pid != listing->run->pid) {
+                listing->count++; /* not looked at: the signal waits until all are counted */
+                return 0;
+        }
         if (pid != listing->run->pid && process_is_exiting(pid))
                 return 0;
         listing->count++;
-        if (json_array_size(listing->list) >= KILL_PROCESSES_MAX && pid != listing->run->pid)
-                return 0;
         (void)process_comm(pid, comm);
         (void)process_rss(pid, &rss);
         row = json_pack(

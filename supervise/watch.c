@@ -136,16 +136,28 @@ static int sum_aside(const Run *run, Sum *ret) {
 }
 
 int watch_exactly(Run *run) {
+        uint64_t begun_usec = clock_boottime_usec();
         Sum sum = { 0 };
         int r = geteuid() == 0 && run->uid != 0 ? sum_aside(run, &sum) : enforce_each_process(run, add_pss, &sum);
 
         if (r != 0)
                 return r;
         run->watch.rss_bytes = sum.rss;
-        run->watch.private_bytes = sum.pss;
+        run->watch.private_bytes = run->watch.exact_bytes = sum.pss;
+        run->watch.exact_cost_usec = clock_boottime_usec() - begun_usec;
         run->watch.peak_bytes = MAX_OF(run->watch.peak_bytes, sum.pss);
         run->private_peak_bytes = run->watch.peak_bytes;
         return 0;
+}
+
+void watch_last(Run *run) {
+        (void)watch_look(run);
+        if (run->enforcement != ENFORCEMENT_SAMPLED)
+                return;
+        if (run->watch.exact_cost_usec > WATCH_LAST_USEC)
+                run->watch.private_bytes = run->watch.exact_bytes;
+        else
+                (void)watch_exactly(run);
 }
 
 void watch_sample(Run *run, uint64_t now_usec) {

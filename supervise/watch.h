@@ -27,6 +27,14 @@ int watch_memory(Run *run, uint64_t now_usec);
 int watch_exactly(Run *run);
 
 /*
+ * What a run that is about to be ended has, for its event: the whole usage and, where it is sampled, the exact figure.
+ * That one is the last known where it took longer than WATCH_LAST_USEC: the signal waits for this (measured: 40 ms of
+ * 1,000 processes), and a run that grows would grow on.
+ */
+#define WATCH_LAST_USEC (3 * UINT64_C(1000))
+void watch_last(Run *run);
+
+/*
  * Thrashing. Armed once the group has been in reclaim at its limit (`max` grew): from then on the `full` total of
  * memory.pressure is noted WATCH_STALL_STEPS times in each --thrash, so that decide() sees the stall of the last window
  * at every step. Disarms itself when `max` has stood still for a whole window. No PSI trigger: root's cost a kernel

@@ -209,6 +209,8 @@ class Runaways(ScidexTest):
         self.assert_status(result, 143)
         _, (event,) = self.assert_recorded(run_id, "cancelled")
         self.assertEqual([entry["signal"] for entry in event["signals"]], ["TERM", "KILL"])
+        # All of it: what the supervisor did before TERM is not taken from it (the two clocks may be slewed apart).
+        self.assertGreaterEqual(seconds_between(event["term_at"], event["kill_at"]), 0.999)
 
     @needs("groups", "root")
     def test_sub_cgroups_of_mode_000_are_emptied_and_removed(self):

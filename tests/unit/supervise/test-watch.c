@@ -135,6 +135,22 @@ static void shared_pages_are_counted_once(void **state) {
         family_end();
 }
 
+/* Nine processes stand for a thousand: what counts is that the last look is known to have been long. */
+static void the_last_look_is_not_taken_where_it_takes_long(void **state) {
+        Family family = family_start(N, SHARED / 4);
+        _cleanup_(run_freep) Run *run = sampled_run(&family, 256 * MIB);
+
+        run->watch.exact_bytes = 4711;
+        run->watch.exact_cost_usec = WATCH_LAST_USEC + 1;
+        watch_last(run);
+        assert_int_equal(run->watch.private_bytes, 4711);
+        run->watch.exact_cost_usec = WATCH_LAST_USEC;
+        watch_last(run);
+        assert_in_range(run->watch.private_bytes, SHARED / 8, SHARED);
+        assert_int_equal(run->watch.exact_bytes, run->watch.private_bytes);
+        family_end();
+}
+
 /* The RSS sum stays as it is when a child writes to what it shares, the memory in use grows eightfold. */
 static void a_copy_on_write_is_seen_though_rss_stands_still(void **state) {
         Family family = family_start(N, SHARED / 4);
@@ -345,6 +361,7 @@ static void an_infinite_thrash_time_is_never_armed(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(shared_pages_are_counted_once, end_last),
+                cmocka_unit_test_teardown(the_last_look_is_not_taken_where_it_takes_long, end_last),
                 cmocka_unit_test_teardown(a_copy_on_write_is_seen_though_rss_stands_still, end_last),
                 cmocka_unit_test_teardown(the_next_look_is_within_its_bounds, end_last),
                 cmocka_unit_test_teardown(without_a_limit_there_is_no_next_look, end_last),
