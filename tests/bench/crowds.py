@@ -59,14 +59,16 @@ def reap_all(pids):
 
 
 class RawCrowd:
-    """A crowd in a group that nobody supervises. PREFIX: a program that executes it, as `timeout 1`."""
+    """A crowd in a group that nobody supervises. PREFIX: a program that executes it, as `timeout 1`; .executed: when."""
 
     def __init__(self, parent, processes, how, prefix=()):
         self.group = os.path.join(parent, f"raw-{os.getpid()}")
         os.mkdir(self.group)
-        words = [*prefix, helper("kill-crowd"), str(processes), how]
+        noted = (helper("kill-crowd"), "exec") if prefix else ()
+        words = [*noted, *prefix, helper("kill-crowd"), str(processes), how]
         enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
         self.process = subprocess.Popen(["sh", "-c", enter, self.group, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+        self.executed = int(read_words(self.process.stdout)[1]) / NANO if prefix else None
         _, pid, started = read_words(self.process.stdout)
         self.pid, self.started = int(pid), int(started) / NANO
 

@@ -5,9 +5,12 @@
  * process group reaches them. When all are there it says `ready PID STARTED`: STARTED is CLOCK_REALTIME in nanoseconds
  * at its first instruction. `honour`: TERM has its default action. `ignore`: only KILL ends them. `note`: the first
  * process says `term NANOSECONDS` (CLOCK_REALTIME) when TERM reaches it, and ends; the others honour it.
+ *
+ * kill-crowd exec COMMAND [ARG]...: says `exec NANOSECONDS` and becomes COMMAND.
  */
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +24,7 @@ static long long now_nsec(void) {
         return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static int be_child(void) {
+static _Noreturn void be_child(void) {
         setsid();
         for (;;)
                 pause();
@@ -40,17 +43,19 @@ static int note_term(void) {
         return fflush(stdout) == 0 ? 0 : 2;
 }
 
-int main(int argc, char **argv) {
-        long long started = now_nsec();
-        sigset_t set;
-        long processes;
+static int become(char **command) {
+        printf("exec %lld\n", now_nsec());
+        (void)fflush(stdout);
+        execvp(command[0], command);
+        perror("kill-crowd: exec");
+        return 2;
+}
 
-        if (argc != 3) {
-                fprintf(stderr, "usage: kill-crowd PROCESSES honour|ignore|note\n");
-                return 2;
-        }
-        processes = strtol(argv[1], NULL, 10);
-        if (strcmp(argv[2], "ignore") == 0)
+static int be_crowd(long processes, const char *how, long long started) {
+        bool notes = strcmp(how, "note") == 0;
+        sigset_t set;
+
+        if (strcmp(how, "ignore") == 0)
                 signal(SIGTERM, SIG_IGN);
         for (long i = 1; i < processes; i++) {
                 pid_t child = fork();
@@ -60,17 +65,27 @@ int main(int argc, char **argv) {
                         return 2;
                 }
                 if (child == 0)
-                        return be_child();
+                        be_child();
         }
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
-        if (strcmp(argv[2], "note") == 0)
+        if (notes)
                 sigprocmask(SIG_BLOCK, &set, NULL);
         printf("ready %d %lld\n", getpid(), started);
         if (fflush(stdout) != 0)
                 return 2;
-        if (strcmp(argv[2], "note") == 0)
+        if (notes)
                 return note_term();
-        for (;;)
-                pause();
+        be_child();
+}
+
+int main(int argc, char **argv) {
+        long long started = now_nsec();
+
+        if (argc > 2 && strcmp(argv[1], "exec") == 0)
+                return become(argv + 2);
+        if (argc == 3)
+                return be_crowd(strtol(argv[1], NULL, 10), argv[2], started);
+        fprintf(stderr, "usage: kill-crowd PROCESSES honour|ignore|note\n");
+        return 2;
 }
