@@ -52,11 +52,11 @@ typedef struct Kill {
 
 /* Extra state of a run whose memory is sampled, or that thrashes. */
 typedef struct Watch {
-        uint64_t next_look_usec;   /* sampled: BOOTTIME of the next look */
-        uint64_t rss_bytes;        /* sum at the last look */
-        uint64_t private_bytes;    /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
-        uint64_t peak_bytes;       /* highest private_bytes seen */
-        uint64_t exact_bytes;      /* the last exact figure, and how long it took to get */
+        uint64_t next_look_usec; /* sampled: BOOTTIME of the next look */
+        uint64_t rss_bytes;      /* sum at the last look */
+        uint64_t private_bytes;  /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
+        uint64_t peak_bytes;     /* highest private_bytes seen */
+        uint64_t exact_bytes;    /* the last exact figure, and how long it took to get */
         uint64_t exact_cost_usec;
         uint64_t max_events;       /* memory.events.local `max` at the last look */
         uint64_t *stall_totals;    /* owned; `full` totals at the last steps, NULL when not armed */
