@@ -3,9 +3,9 @@
  * somebody minds.
  *
  * Started by overshoot.py. Says `ready PID NANOSECONDS` at once, `crossed NANOSECONDS MIB` when it holds LIMIT_MIB, and
- * at TERM `term NANOSECONDS MIB`, and ends (CLOCK_REALTIME; MIB is what it holds by then). Where the kernel holds the limit it
- * dies before it can say that it crossed it. It stops growing at MOST_MIB, so that a slow watchdog does not take the
- * machine along.
+ * at TERM `term NANOSECONDS MIB`, and ends (CLOCK_REALTIME; MIB is what it holds by then). Where the kernel holds the
+ * limit it dies before it can say that it crossed it. It stops growing at MOST_MIB, so that a slow watchdog does not
+ * take the machine along.
  */
 
 #include <errno.h>

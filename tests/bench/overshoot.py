@@ -123,6 +123,7 @@ class Bench:
     def end(self):
         for watchdog in self.watchdogs.values():
             watchdog.end()
+        scidextest.ScidexTest.worlds = list(self.worlds.values())  # of each other they are known
         return [problem for world in self.worlds.values() for problem in world.finish()]
 
 
