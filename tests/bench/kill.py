@@ -21,8 +21,9 @@ from crowds import RawCrowd, SupervisedCrowd, Watch, group_of, read_words
 from figures import Report, parser, summary, scidextest
 from scidextest import SLOW, World, host_controllers
 
-SIZES = {1: 25, 10: 25, 100: 15, 1000: 9}  # processes, and turns
-QUICK_SIZES = {1: 4, 10: 2, 100: 2, 1000: 3}
+# Processes, and turns.
+SIZES = {1: 25, 10: 25, 100: 15, 1000: 9} if SLOW == 1 else {1: 9, 10: 7, 100: 5, 1000: 3}
+QUICK_SIZES = {1: 4, 10: 2, 100: 2, 1000: 3} if SLOW == 1 else {1: 3, 10: 2, 100: 2}
 AHEAD_SEC = 0.15 * SLOW  # of a deadline: whoever looks on is there, and the dust of the launch has settled
 GRACE_SEC = 0.3 * SLOW
 ONE_MS = 5.0  # promised natively of one process

@@ -28,7 +28,7 @@ from scidextest import OTHERS, SLOW, World, eventually, helper, host_controllers
 
 SCIDEX = "scidex"
 SETTLE_SEC = 2 * SLOW  # before the first end: a launch, or a start of Python
-IDLE, IDLE_SEC = 100, 10
+IDLE, IDLE_SEC = 100 if SLOW == 1 else 20, 10
 ORPHAN_MS, FACTOR = 10.0, 100  # promised: of scidex natively, and how many times sooner than the fastest watchdog
 
 
@@ -139,7 +139,7 @@ def measure(make, number, period):
             plan.append((moment, "orphan", kind, function()))
         for moment in spread_out(number, period, chance):
             plan.append((moment, "deadline", kind, function()))
-    begin = max(begin, time.time() + 1)
+    begin = max(begin, time.time() + SLOW)
     ends = [(begin + at, what, kind, one, one.orphan() if what == "orphan" else one.expire(begin + at)) for at, what, kind, one in plan]
     began = {}
     for at, _, _, one, act in sorted(ends, key=lambda end: end[0]):
@@ -198,7 +198,7 @@ def bench(report, options):
         make = {SCIDEX: lambda: Supervised(world)}
         for kind, watchdog in watchdogs.items():
             make[kind] = lambda watchdog=watchdog: Watched(watchdog)
-        found = measure(make, number, period * SLOW if scidextest.IN_VM else period)
+        found = measure(make, number, period)
         shares = {SCIDEX: idle_share(world, watchdogs["psutil each 1 s"])}
         if "memory" not in host_controllers():
             shares["scidex, without a memory limit"] = idle_share(world, watchdogs["psutil each 1 s"], "--memory", "infinity")
