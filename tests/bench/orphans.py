@@ -29,7 +29,7 @@ from scidextest import OTHERS, SLOW, World, eventually, helper, host_controllers
 SCIDEX = "scidex"
 SETTLE_SEC = 2 * SLOW  # before the first end: a launch, or a start of Python
 IDLE, IDLE_SEC = 100 if SLOW == 1 else 20, 10
-ORPHAN_MS, FACTOR = 10.0, 100  # promised: of scidex natively, and how many times sooner than the fastest watchdog
+ORPHAN_MS, FACTOR = 10.0, 50  # promised: of scidex natively, and how many times sooner than the fastest watchdog
 
 
 class Watchdog:
