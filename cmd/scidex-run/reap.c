@@ -56,7 +56,8 @@ void launch_reap(Launch *l) {
                 if (r < 0 || peek.si_pid == 0)
                         return;
                 comm[0] = '\0';
-                if (peek.si_code == CLD_KILLED && peek.si_status == SIGKILL)
+                /* Of those that are listed only: it is read while others are still dying. */
+                if (peek.si_code == CLD_KILLED && peek.si_status == SIGKILL && json_array_size(l->killed) < KILLED_MAX)
                         (void)process_comm(peek.si_pid, comm);
                 if (wait4(peek.si_pid, &status, 0, &usage) != peek.si_pid)
                         return;
