@@ -163,7 +163,7 @@ def main():
         syncs = syncs_for(places["disk"], TOGETHER)
         if syncs is not None:
             report.promise(f"syncs for {TOGETHER} kills that come together", syncs / TOGETHER, 0.25, " a kill")
-        report.promise("kills one by one, of kills together, on a disk", median["disk", "one by one"] / median["disk", "together"], 1 / TOGETHER_FACTOR, " x", False)  # fmt: skip
+        report.promise("kills one by one, of kills together, on a disk", median["disk", "one by one"] / median["disk", "together"], round(1 / TOGETHER_FACTOR, 2), " x", False)  # fmt: skip
     for problem in left:
         print(f"left behind: {problem}", file=sys.stderr)
     return 1 if left else report.end(options)
