@@ -58,13 +58,15 @@ typedef struct Watch {
         uint64_t peak_bytes;     /* highest private_bytes seen */
         uint64_t exact_bytes;    /* the last exact figure, and how long it took to get */
         uint64_t exact_cost_usec;
-        uint64_t max_events;       /* memory.events.local `max` at the last look */
-        uint64_t *stall_totals;    /* owned; `full` totals at the last steps, NULL when not armed */
-        unsigned stall_n;          /* of them */
-        unsigned stall_quiet;      /* steps in which `max` stood still */
-        uint64_t stall_max_events; /* at the last step */
-        uint64_t stall_next_usec;  /* BOOTTIME of the next step, USEC_INFINITY when not armed */
-        uint64_t stall_usec;       /* within the last window, once one is whole */
+        uint64_t exact_rss_bytes, exact_at_usec; /* the sum and BOOTTIME then */
+        uint64_t summed_at_usec;                 /* BOOTTIME of the last sum */
+        uint64_t max_events;                     /* memory.events.local `max` at the last look */
+        uint64_t *stall_totals;                  /* owned; `full` totals at the last steps, NULL when not armed */
+        unsigned stall_n;                        /* of them */
+        unsigned stall_quiet;                    /* steps in which `max` stood still */
+        uint64_t stall_max_events;               /* at the last step */
+        uint64_t stall_next_usec;                /* BOOTTIME of the next step, USEC_INFINITY when not armed */
+        uint64_t stall_usec;                     /* within the last window, once one is whole */
         uint64_t stall_window_usec;
 } Watch;
 

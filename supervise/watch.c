@@ -142,8 +142,9 @@ int watch_exactly(Run *run) {
 
         if (r != 0)
                 return r;
-        run->watch.rss_bytes = sum.rss;
+        run->watch.rss_bytes = run->watch.exact_rss_bytes = sum.rss;
         run->watch.private_bytes = run->watch.exact_bytes = sum.pss;
+        run->watch.exact_at_usec = run->watch.summed_at_usec = begun_usec;
         run->watch.exact_cost_usec = clock_boottime_usec() - begun_usec;
         run->watch.peak_bytes = MAX_OF(run->watch.peak_bytes, sum.pss);
         run->private_peak_bytes = run->watch.peak_bytes;
@@ -160,11 +161,26 @@ void watch_last(Run *run) {
                 (void)watch_exactly(run);
 }
 
+/*
+ * For the timeline: where the sum has not moved since, the exact figure has not either, but for pages that are no
+ * longer shared. The look of the same second has the sum already.
+ */
+static void sample_exactly(Run *run, uint64_t now_usec) {
+        Watch *w = &run->watch;
+
+        if (w->rss_bytes == w->exact_rss_bytes && w->rss_bytes <= run->request.memory_bytes &&
+                now_usec < usec_add(w->summed_at_usec, WATCH_FAR_USEC / 2) &&
+                now_usec < usec_add(w->exact_at_usec, WATCH_EXACT_USEC))
+                w->private_bytes = w->exact_bytes;
+        else
+                (void)watch_exactly(run);
+}
+
 void watch_sample(Run *run, uint64_t now_usec) {
         if (run_is_grouped(run) && usage_read_sample(run->group.fd, &run->usage) != 0)
                 return;
         if (run->enforcement == ENFORCEMENT_SAMPLED)
-                (void)watch_exactly(run);
+                sample_exactly(run, now_usec);
         if (is_large(run)) {
                 (void)watch_look(run);
                 (void)enforce_list(run, &run->processes);
@@ -195,6 +211,7 @@ int watch_memory(Run *run, uint64_t now_usec) {
         if (r != 0)
                 return r;
         w->rss_bytes = sum.rss;
+        w->summed_at_usec = begun_usec;
         w->private_bytes = sum.rss; /* the upper bound of the exact figure */
         if (sum.rss > run->request.memory_bytes || w->peak_bytes == 0) {
                 r = watch_exactly(run);

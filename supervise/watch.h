@@ -9,7 +9,9 @@
 /* The whole usage, for a decision or the record. 0, GROUP_E_GONE. */
 int watch_look(Run *run);
 /* The cheap look of the shared timer, and a sample for the timeline; lists the processes when memory is above half of
- * the limit. */
+ * the limit. Where memory is sampled the figure is exact, at most WATCH_EXACT_USEC old while the RSS sum stands still.
+ */
+#define WATCH_EXACT_USEC (10 * UINT64_C(1000000))
 void watch_sample(Run *run, uint64_t now_usec);
 /* Only the OOM counters; *ret_max_grew: the group has been in reclaim at its limit since the last look. */
 int watch_oom(Run *run, bool *ret_max_grew);

@@ -151,6 +151,29 @@ static void the_last_look_is_not_taken_where_it_takes_long(void **state) {
         family_end();
 }
 
+/* 1,000 idle runs would else cost a walk over their page tables each second. */
+static void a_sample_of_what_stands_still_asks_for_the_sum_only(void **state) {
+        Family family = family_start(N, SHARED / 4);
+        _cleanup_(run_freep) Run *run = sampled_run(&family, 4096 * MIB);
+        uint64_t now_usec = clock_boottime_usec();
+
+        assert_int_equal(watch_memory(run, now_usec), 0);
+        run->watch.exact_bytes = 4711;
+        watch_sample(run, run->watch.summed_at_usec + 1000);
+        assert_int_equal(run->watch.private_bytes, 4711);
+        watch_sample(run, run->watch.summed_at_usec + WATCH_FAR_USEC); /* the sum may have moved since */
+        assert_in_range(run->watch.private_bytes, SHARED / 8, SHARED);
+        run->watch.exact_bytes = 4711;
+        run->watch.exact_rss_bytes -= 4096;
+        watch_sample(run, run->watch.summed_at_usec + 1000);
+        assert_in_range(run->watch.private_bytes, SHARED / 8, SHARED);
+        run->watch.exact_bytes = 4711;
+        run->watch.exact_at_usec -= MIN_OF(run->watch.exact_at_usec, WATCH_EXACT_USEC);
+        watch_sample(run, run->watch.summed_at_usec + 1000);
+        assert_in_range(run->watch.private_bytes, SHARED / 8, SHARED);
+        family_end();
+}
+
 /* The RSS sum stays as it is when a child writes to what it shares, the memory in use grows eightfold. */
 static void a_copy_on_write_is_seen_though_rss_stands_still(void **state) {
         Family family = family_start(N, SHARED / 4);
@@ -362,6 +385,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(shared_pages_are_counted_once, end_last),
                 cmocka_unit_test_teardown(the_last_look_is_not_taken_where_it_takes_long, end_last),
+                cmocka_unit_test_teardown(a_sample_of_what_stands_still_asks_for_the_sum_only, end_last),
                 cmocka_unit_test_teardown(a_copy_on_write_is_seen_though_rss_stands_still, end_last),
                 cmocka_unit_test_teardown(the_next_look_is_within_its_bounds, end_last),
                 cmocka_unit_test_teardown(without_a_limit_there_is_no_next_look, end_last),
