@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "supervise/enforce.h"
 #include "supervise/life.h"
+#include "supervise/planted.h"
 #include "supervise/watch.h"
 
 #define OUTER_EXTRA_USEC                                                                                       \
@@ -119,6 +120,8 @@ void act_decide(Supervisor *s, Run *run, uint64_t now_usec) {
         Situation situation = run_situation(run, now_usec);
         Decision d = decide(&situation);
 
+        if (PLANTED(PLANTED_LEFTOVERS_SPARED) && run->kill.reason == VERDICT_ORPHAN)
+                return;
         switch (d.action) {
         case ACTION_TERM:
                 act_term(s, run, &d, now_usec);

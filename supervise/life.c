@@ -14,6 +14,7 @@
 #include "control/priority.h"
 #include "supervise/adopt.h"
 #include "supervise/enforce.h"
+#include "supervise/planted.h"
 #include "supervise/watch.h"
 #include <signal.h>
 #include <string.h>
@@ -227,6 +228,8 @@ static int on_launcher(sd_event_source *source, int fd, uint32_t revents, void *
 void life_watch_launcher(Supervisor *s, Run *run) {
         if (run->registered)
                 return; /* it has none, and is not orphaned for that */
+        if (PLANTED(PLANTED_LAUNCHER_UNHEEDED))
+                return;
         run->launcher_pidfd = close_fd(run->launcher_pidfd);
         run->launcher_pidfd = pidfd_open_pid(run->launcher_pid);
         if (run->launcher_pidfd == -ESRCH || !adopt_process_lives(run->launcher_pid, run->launcher_start_ticks))

@@ -5,6 +5,7 @@
  * disk): so at most WINDOW rows are on the wire, the rest waits here in order, bounded in bytes, and a row leaves the
  * list only with its acknowledgement.  Rows of runs are dropped before events would be, and every drop is counted.
  */
+#include "supervise/planted.h"
 #include "supervise/recorder-child.h"
 
 #include "base/clock.h"
@@ -183,7 +184,7 @@ static int on_child(sd_event_source *source, int fd, uint32_t revents, void *use
                 r->link = NULL;
         }
         TAILQ_FOREACH(entry, &r->entries, link)
-        entry->sent = false;
+        entry->sent = entry->sent && PLANTED(PLANTED_ROWS_NOT_RESENT);
         r->n_sent = r->sent_bytes = 0;
         json_decref(r->storage);
         r->storage = json_pack("{s:s}", "state", "away");

@@ -1,19 +1,11 @@
 /*
- * Preloaded into a program under test: the n-th call of one family fails.
+ * The names that programs call, as a library to be preloaded: each asks fault.c whether this call is to fail.
  *
- * Called by test_fault.py, through LD_PRELOAD and the environment:
- *     SCIDEX_FAULT_COMM     the program (the comm of its process) that it concerns; all others are left alone
- *     SCIDEX_FAULT_FAMILY   memory, fd, io, group, process, event, disk
- *     SCIDEX_FAULT_N        which call fails, from 1; 0 none: only counts
- *     SCIDEX_FAULT_TIMES    how many in a row (1)
- *     SCIDEX_FAULT_ERRNO    its number
- *     SCIDEX_FAULT_COUNTER  a file of 16 bytes: calls seen, calls failed
- *
- * The hard thing is a program that dies of it and is started again: counters of its own would fail its n-th call too,
- * and so on for ever.  So the count lies in a file that all of them map.  The C library calls its own allocator through
- * these names as well, so strdup(3), asprintf(3) and jansson are covered; its own system calls (inside opendir(3),
- * fork(2)) are not.
+ * The hard thing is to ask for nothing that could fail itself: dlsym(3) allocates, so the real function is looked for
+ * once, and where a plain system call does the same it is made.
  */
+#include "tests/fault/fault.h"
+
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,113 +13,20 @@
 #include <poll.h>
 #include <spawn.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
-
-typedef enum Family {
-        FAMILY_NONE,
-        FAMILY_MEMORY,
-        FAMILY_FD,      /* what makes a file descriptor */
-        FAMILY_IO,      /* what reads and writes one */
-        FAMILY_GROUP,   /* what changes a directory or its attributes */
-        FAMILY_PROCESS, /* what makes a process or signals one */
-        FAMILY_EVENT,   /* what the event loop is made of */
-        FAMILY_DISK,    /* what SQLite stores with */
-        FAMILY_MAX,
-} Family;
-
-static const char *const family_names[FAMILY_MAX] = {
-        [FAMILY_NONE] = "none",
-        [FAMILY_MEMORY] = "memory",
-        [FAMILY_FD] = "fd",
-        [FAMILY_IO] = "io",
-        [FAMILY_GROUP] = "group",
-        [FAMILY_PROCESS] = "process",
-        [FAMILY_EVENT] = "event",
-        [FAMILY_DISK] = "disk",
-};
-
-typedef struct Counter {
-        uint64_t seen, failed;
-} Counter;
-
-static Family chosen;
-static uint64_t first, times = 1;
-static int error_number;
-static Counter *counter;
-
-static uint64_t number_of(const char *name, uint64_t fallback) {
-        const char *text = getenv(name);
-
-        return text ? strtoull(text, NULL, 10) : fallback;
-}
-
-static bool is_concerned(void) {
-        const char *wanted = getenv("SCIDEX_FAULT_COMM");
-        char comm[32] = "";
-        int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/comm", O_RDONLY | O_CLOEXEC);
-
-        if (fd < 0)
-                return false;
-        if (syscall(SYS_read, fd, comm, sizeof(comm) - 1) <= 0)
-                comm[0] = '\0';
-        (void)syscall(SYS_close, fd);
-        comm[strcspn(comm, "\n")] = '\0';
-        return wanted && strcmp(comm, wanted) == 0;
-}
-
-static Counter *counter_map(void) {
-        const char *path = getenv("SCIDEX_FAULT_COUNTER");
-        int fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC) : -1;
-        void *map = MAP_FAILED;
-
-        if (fd < 0)
-                return NULL;
-        map = mmap(NULL, sizeof(Counter), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        (void)syscall(SYS_close, fd);
-        return map == MAP_FAILED ? NULL : map;
-}
-
-__attribute__((constructor)) static void begin(void) {
-        const char *family = getenv("SCIDEX_FAULT_FAMILY");
-
-        if (!family || !is_concerned())
-                return;
-        counter = counter_map();
-        if (!counter)
-                return;
-        first = number_of("SCIDEX_FAULT_N", 0);
-        times = number_of("SCIDEX_FAULT_TIMES", 1);
-        error_number = (int)number_of("SCIDEX_FAULT_ERRNO", ENOMEM);
-        for (int f = FAMILY_NONE + 1; f < FAMILY_MAX; f++)
-                if (strcmp(family_names[f], family) == 0)
-                        chosen = (Family)f;
-}
-
-/* One threaded programs: a plain increment does. */
-static bool fails(Family family) {
-        if (chosen != family)
-                return false;
-        counter->seen++;
-        if (first == 0 || counter->seen < first || counter->seen >= first + times)
-                return false;
-        counter->failed++;
-        errno = error_number;
-        return true;
-}
 
 /* The next definition of a name; looked for once, since dlsym(3) itself allocates. */
 #define REAL(name)                                                  \
@@ -194,13 +93,13 @@ EXPORT int open64(const char *path, int flags, ...) {
 EXPORT int openat(int at, const char *path, int flags, ...) {
         mode_t mode = MODE_OF(flags, flags);
 
-        return fails(FAMILY_FD) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
+        return fails_at(FAMILY_FD, at) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
 }
 
 EXPORT int openat64(int at, const char *path, int flags, ...) {
         mode_t mode = MODE_OF(flags, flags);
 
-        return fails(FAMILY_FD) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
+        return fails_at(FAMILY_FD, at) ? -1 : (int)syscall(SYS_openat, at, path, flags, mode);
 }
 
 EXPORT DIR *opendir(const char *path) {
@@ -240,19 +139,19 @@ EXPORT int signalfd(int fd, const sigset_t *mask, int flags) {
 }
 
 EXPORT ssize_t read(int fd, void *buffer, size_t size) {
-        return fails(FAMILY_IO) ? -1 : syscall(SYS_read, fd, buffer, size);
+        return fails_at(FAMILY_IO, fd) ? -1 : syscall(SYS_read, fd, buffer, size);
 }
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t size) {
-        return fails(FAMILY_IO) ? -1 : syscall(SYS_write, fd, buffer, size);
+        return fails_at(FAMILY_IO, fd) ? -1 : syscall(SYS_write, fd, buffer, size);
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-        return fails(FAMILY_IO) ? -1 : syscall(SYS_sendmsg, fd, message, flags);
+        return fails_at(FAMILY_IO, fd) ? -1 : syscall(SYS_sendmsg, fd, message, flags);
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
-        return fails(FAMILY_IO) ? -1 : syscall(SYS_recvmsg, fd, message, flags);
+        return fails_at(FAMILY_IO, fd) ? -1 : syscall(SYS_recvmsg, fd, message, flags);
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout) {
@@ -264,19 +163,19 @@ EXPORT int mkdir(const char *path, mode_t mode) {
 }
 
 EXPORT int mkdirat(int at, const char *path, mode_t mode) {
-        return fails(FAMILY_GROUP) ? -1 : REAL(mkdirat)(at, path, mode);
+        return fails_at(FAMILY_GROUP, at) ? -1 : REAL(mkdirat)(at, path, mode);
 }
 
 EXPORT int unlinkat(int at, const char *path, int flags) {
-        return fails(FAMILY_GROUP) ? -1 : REAL(unlinkat)(at, path, flags);
+        return fails_at(FAMILY_GROUP, at) ? -1 : REAL(unlinkat)(at, path, flags);
 }
 
 EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags) {
-        return fails(FAMILY_GROUP) ? -1 : REAL(fsetxattr)(fd, name, value, size, flags);
+        return fails_at(FAMILY_GROUP, fd) ? -1 : REAL(fsetxattr)(fd, name, value, size, flags);
 }
 
 EXPORT ssize_t fgetxattr(int fd, const char *name, void *value, size_t size) {
-        return fails(FAMILY_GROUP) ? -1 : REAL(fgetxattr)(fd, name, value, size);
+        return fails_at(FAMILY_GROUP, fd) ? -1 : REAL(fgetxattr)(fd, name, value, size);
 }
 
 EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask) {
@@ -290,8 +189,7 @@ EXPORT pid_t fork(void) {
 EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path,
         const posix_spawn_file_actions_t *restrict actions, const posix_spawnattr_t *restrict attributes,
         char *const argv[restrict], char *const environment[restrict]) {
-        return fails(FAMILY_PROCESS) ? error_number
-                                     : REAL(posix_spawn)(pid, path, actions, attributes, argv, environment);
+        return fails(FAMILY_PROCESS) ? errno : REAL(posix_spawn)(pid, path, actions, attributes, argv, environment);
 }
 
 /* Our own programs reach these only so. The arguments are passed on whole: the kernel takes six at most. */
@@ -343,4 +241,33 @@ EXPORT int ftruncate64(int fd, off64_t size) {
 
 EXPORT int fallocate64(int fd, int mode, off64_t offset, off64_t size) {
         return fails(FAMILY_DISK) ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, size);
+}
+
+/* Of our own programs; their alarms and timers go by clocks that nobody sets. */
+EXPORT int clock_gettime(clockid_t clock, struct timespec *now) {
+        int r = (int)syscall(SYS_clock_gettime, clock, now);
+        int64_t usec;
+
+        if (r < 0 || clock != CLOCK_REALTIME || fault_clock_offset_usec() == 0)
+                return r;
+        usec = now->tv_sec * INT64_C(1000000) + now->tv_nsec / 1000 + fault_clock_offset_usec();
+        *now = (struct timespec){ .tv_sec = usec / 1000000, .tv_nsec = usec % 1000000 * 1000 };
+        return r;
+}
+
+EXPORT time_t time(time_t *ret) {
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        if (ret)
+                *ret = now.tv_sec;
+        return now.tv_sec;
+}
+
+EXPORT int gettimeofday(struct timeval *restrict ret, void *restrict zone) {
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        *ret = (struct timeval){ .tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000 };
+        return 0;
 }

@@ -1,0 +1,372 @@
+"""One world of the chaos run: its runs are started, its faults fall, it is closed, and what is left is handed to the model.
+
+Called by chaos.py, in a process of its own (what loses its parent becomes ours). One loop over a heap of what is due
+and the pidfds of the launchers. The hard thing is the end: after the last fault everything that failed works again, and
+from then on each run must come to its end by itself, within PATIENCE; then a supervisor without faults adopts whatever
+was left, and only after that the record is judged.
+"""
+
+import contextlib
+import heapq
+import itertools
+import json
+import os
+import random
+import resource
+import select
+import signal
+import subprocess
+import threading
+import time
+
+import model
+from harm import AGAIN, Harm
+from postgresserver import CutProxy, Server
+from postgrestest import PostgresWorld, migrate
+from scidextest import (
+    BUILD, OTHERS, Client, ProtocolError, ScidexTest, World, eventually, helper, is_alive, process_comm, process_state, read_text,
+)  # fmt: skip
+from schedule import SECONDS
+from window import Window
+
+LIBRARY = os.path.join(BUILD, "tests", "fault", "failing.so")
+PATIENCE = 75  # from the last fault to the last launcher's end; one alone waits for 20 s and its grace, twice
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+
+
+class Started:
+    """A run that was asked for, and what has hit it."""
+
+    def __init__(self, chaos, run):
+        self.chaos, self.run, self.kind, self.name = chaos, run, run.kind, run.name
+        self.mark = os.path.join(chaos.world.directory, f"mark-{run.number}")
+        self.hits = set()
+        self.launch = self.process = self.status = self.report = None
+        self.stderr = ""
+        self.begun = time.monotonic()
+        self.ended = None
+        self.answered = self.accepted = False
+
+    def note(self, what):
+        self.hits.add(what)
+
+    def started_as(self):
+        """[(pid, run id)] of each time that its command began."""
+        return [line.split() for line in read_text(self.mark, "").splitlines()]
+
+    def main_pid(self):
+        rows = self.started_as()
+        return int(rows[0][0]) if rows else None
+
+    def group(self):
+        """Its group's directory, while it is there; of a run that has begun."""
+        rows = self.started_as()
+        if not rows or len(rows[0]) < 2:
+            return None
+        path = os.path.join(self.chaos.world.tree, f"{self.name}-{rows[0][1][-8:]}")
+        return path if os.path.isdir(path) else None
+
+    def may_lose_launcher(self):
+        return self.launch and self.ended is None and self.kind.natural is None and not self.hits and self.main_pid() is not None
+
+    def is_over(self):
+        return self.ended is not None
+
+
+class ChaosWorld:
+    def __init__(self, schedule, planted=0):
+        self.schedule, self.planted = schedule, planted
+        self.started, self.foreign, self.findings, self.threads = [], [], [], []
+        self.counts, self.erring, self.happened = {}, set(), set()
+        self.lock = threading.Lock()
+        self.heap, self.order = [], itertools.count()
+        self.server = self.proxy = None
+        self.lateness = 0.0
+        self.world = self.make_world()
+        self.window = Window(os.path.join(self.world.directory, "window"))
+        self.harm = Harm(self)
+        self.extra = {**self.window.environment(LIBRARY, self.world.tree), "SCIDEX_RECORDER_QUIET": None}
+        if planted:
+            self.extra["SCIDEX_PLANTED_BUG"] = str(planted)
+
+    def make_world(self):
+        if self.schedule.postgres:
+            self.server = Server()
+            self.server.start()
+            self.server.create_database()
+            migrate(self.server.conninfo())
+            self.proxy = CutProxy(self.server, seed=self.schedule.seed)
+            world = PostgresWorld(self.server.conninfo(directory=self.proxy.directory))
+        else:
+            world = World()
+        ScidexTest.worlds.append(world)
+        world.may_leave_zombies = True
+        if self.schedule.disk:
+            world.mount_tmpfs(world.state, "4m")
+        return world
+
+    # What is due
+
+    def later(self, seconds, action):
+        with self.lock:
+            heapq.heappush(self.heap, (time.monotonic() + seconds, next(self.order), action))
+
+    def count(self, what, n=1):
+        with self.lock:
+            self.counts[what] = self.counts.get(what, 0) + n
+
+    def act_on_world(self, what, parameters):
+        if getattr(self.harm, what.replace("-", "_").replace("window", "window_open"))(**parameters):
+            self.count(what)
+            self.happened.add(what)
+
+    def act_on_run(self, one, what, seconds):
+        """Again and again until it has hit, or there is nothing to hit any more (None: not yet)."""
+        if one.is_over():
+            return
+        if what == "cancel":
+            self.in_thread(self.ask_cancel, one)
+            return
+        if what == "supervisor-kill-in-grace":
+            return
+        hit = getattr(self.harm, what.replace("-", "_"))(one, seconds=seconds) if seconds else getattr(self.harm, what.replace("-", "_"))(one)
+        if hit is None:
+            self.later(AGAIN, lambda: self.act_on_run(one, what, seconds))
+        elif hit:
+            one.note(what)
+            self.count(what)
+
+    def in_thread(self, function, *arguments):
+        thread = threading.Thread(target=function, args=arguments, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def ask_cancel(self, one):
+        """As `scidexctl kill`: until somebody has answered that it is begun."""
+        while not one.is_over() and not self.is_past:
+            with contextlib.suppress(OSError, ProtocolError), Client(self.world.socket, timeout=5) as client:
+                client.call("kill", run=one.name)
+                one.answered = True
+                one.note("cancel")
+                self.count("cancel")
+                if any(what == "supervisor-kill-in-grace" for _, what, _ in one.run.faults) and self.harm.supervisor_kill():
+                    self.count("supervisor-kill")
+                    self.happened.add("supervisor-kill")
+                return
+            time.sleep(AGAIN)
+
+    is_past = False
+
+    # Runs
+
+    def start(self, run):
+        one = Started(self, run)
+        self.started.append(one)
+        if run.kind_name == "registered":
+            one.process = subprocess.Popen(["sleep", "1000"], env=self.world.environment(), stdin=subprocess.DEVNULL)
+            OTHERS.add(one.process.pid)
+            self.in_thread(self.register, one)
+        else:
+            extra = {**self.extra, "MARK": one.mark, "DELAY": f"{run.delay:.2f}", "NAME": run.name, "LEAKER": helper("leaker"),
+                     "RUNNER": self.world.program("scidex-run")}  # fmt: skip
+            one.launch = self.world.start(*run.kind.options, "--analysis-id", run.name, "--", "sh", "-c", run.kind.script,
+                                          env=extra, stdout=subprocess.DEVNULL)  # fmt: skip
+        for after, what, seconds in run.faults:
+            self.later(after, lambda what=what, seconds=seconds: self.act_on_run(one, what, seconds))
+
+    def register(self, one):
+        request = {"analysis_id": one.name, "timeout_usec": 500_000, "grace_usec": 200_000}
+        while not self.is_past:
+            try:
+                with Client(self.world.socket, timeout=5) as client:
+                    client.call("register", pid=one.process.pid, request=request)
+                    one.accepted = True
+                    return
+            except ProtocolError as error:
+                one.stderr = str(error)
+                return
+            except OSError:
+                time.sleep(AGAIN)
+
+    def known_pids(self):
+        return {one.launch.pid for one in self.started if one.launch} | OTHERS
+
+    def collect(self, one):
+        if one.is_over() or not one.launch or one.launch.process.poll() is None:
+            return
+        one.status = one.launch.process.returncode
+        one.stderr = one.launch.stderr()
+        with contextlib.suppress(ValueError):
+            one.report = one.launch.report()
+        one.ended = time.monotonic()
+        one.launch.result = True
+        one.launch.close()
+
+    # The loop
+
+    def run(self):
+        begin = time.monotonic()
+        for run in self.schedule.runs:
+            self.later(run.at, lambda run=run: self.start(run))
+        for at, what, parameters in self.schedule.faults:
+            self.later(at, lambda what=what, parameters=parameters: self.act_on_world(what, parameters))
+        end = begin + SECONDS + PATIENCE
+        while self.heap or any(one.launch and not one.is_over() for one in self.started):
+            if time.monotonic() > end:
+                break
+            self.step()
+        self.is_past = True
+        self.harm.end_all()
+        for one in self.started:
+            if one.launch and not one.is_over():
+                self.find("hang", one, f"scidex-run {one.launch.pid} has not ended: {one.launch.stderr()[-300:]}")
+        self.seconds = time.monotonic() - begin
+
+    def step(self):
+        poll = select.poll()
+        for one in self.started:
+            if one.launch and not one.is_over():
+                poll.register(one.launch.pidfd, select.POLLIN)
+        due = self.heap[0][0] if self.heap else time.monotonic() + 0.1
+        poll.poll(max(0.0, min(due - time.monotonic(), 0.1)) * 1000)
+        for one in self.started:
+            self.collect(one)
+        self.harm.reap()
+        while self.heap and self.heap[0][0] <= time.monotonic():
+            with self.lock:
+                due, _, action = heapq.heappop(self.heap)
+            self.lateness = max(self.lateness, time.monotonic() - due)
+            action()
+
+    def find(self, check, one, what):
+        self.findings.append({"check": check, "run": one.name if one else None, "kind": one.run.kind_name if one else None, "what": what})
+
+    # The end
+
+    def close(self):
+        """A last supervisor, which nothing happens to."""
+        for thread in self.threads:
+            thread.join(30)
+        with contextlib.suppress(AssertionError):
+            eventually(self.rests, 40)
+        self.last_fds = self.descriptors()
+        if self.last_fds is not None and self.groups():
+            self.find("group", None, f"with a supervisor that works there are groups: {self.describe_groups()}")
+        for one in self.started:
+            if one.process and not one.accepted:
+                one.process.kill()
+        self.end_daemons()
+        last = self.world.run("--analysis-id", "last", "--", "true", env={"SCIDEX_PLANTED_BUG": self.extra.get("SCIDEX_PLANTED_BUG")}, timeout=90)
+        if last.status != 0:
+            self.find("last", None, f"the last run fails: {last}")
+        try:
+            eventually(self.rests, 40)
+        except AssertionError:
+            self.find("group", None, f"the last supervisor has not removed all: {self.describe_groups()}, {self.world_status()}")
+        self.compare_descriptors()
+        if self.server:
+            self.world.wait_shipped(60)
+        self.end_daemons()
+        for one in self.started:
+            if one.process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    one.status = one.process.wait(0.1)
+
+    def groups(self):
+        return [name for name in self.world.groups() if os.path.join(self.world.tree, name) not in self.foreign]
+
+    def describe_groups(self):
+        return {name: read_text(os.path.join(self.world.tree, name, "cgroup.procs"), "").split() for name in self.groups()}
+
+    def world_status(self):
+        with contextlib.suppress(OSError, ProtocolError):
+            return self.world.status()
+        return None
+
+    def rests(self):
+        """No run is left, and all is recorded; or there is no supervisor."""
+        self.harm.reap()
+        status = self.world_status()
+        return status is None or (status["runs"] == 0 and status["unrecorded"] == 0 and not self.groups())
+
+    def descriptors(self):
+        """How many the supervisor holds that is there; None: none is."""
+        status = self.world_status()
+        if status is None:
+            return None
+        with contextlib.suppress(OSError):
+            return len(os.listdir(f"/proc/{status['pid']}/fd"))
+        return None
+
+    def compare_descriptors(self):
+        fresh = self.descriptors()
+        if fresh is not None and self.last_fds is not None and self.last_fds > fresh + 1:
+            self.find("descriptors", None, f"a supervisor without runs held {self.last_fds} descriptors, a fresh one {fresh}")
+
+    def end_daemons(self):
+        pids = self.harm.supervisors() + self.harm.recorders()
+        for pid in self.harm.supervisors():
+            self.harm.hit(pid, signal.SIGTERM)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: self.harm.reap() or not any(is_alive(pid) for pid in pids), 30)
+        for pid in pids:
+            if is_alive(pid):
+                self.find("daemon", None, f"{pid} ({process_comm(pid)}, {process_state(pid)}) has not ended")
+
+    def judge(self):
+        for pid in self.world.ours():
+            self.find("survivor", None, f"{pid} ({process_comm(pid)}, {process_state(pid)}) lives: {read_text(f'/proc/{pid}/cmdline', '')[:80]!r}")
+        for path in self.foreign:
+            if not os.path.isdir(path):
+                self.find("foreign", None, f"a directory that is not scidex's was removed: {path}")
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        model.judge(self)
+        for what in set(line for line in self.world.logs().splitlines() if "Sanitizer" in line or "Assertion" in line):
+            self.find("log", None, what)
+
+    def free(self):
+        self.window.free()
+        problems = self.world.finish()
+        ScidexTest.worlds.remove(self.world)
+        if self.proxy:
+            self.proxy.close()
+        if self.server:
+            self.server.remove()
+        for problem in problems:
+            self.find("left", None, problem)
+
+
+def run_world(schedule, planted, logs):
+    """Everything about one world: the result as a dictionary."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    random.seed(schedule.seed)
+    chaos = ChaosWorld(schedule, planted)
+    try:
+        chaos.run()
+        chaos.close()
+        chaos.judge()
+        if chaos.findings and logs:
+            chaos_log(chaos, logs)
+    finally:
+        chaos.free()
+    return {
+        "world": schedule.number, "flavour": schedule.flavour, "runs": len(chaos.started), "seconds": chaos.seconds, "lateness": chaos.lateness,
+        "faults": chaos.counts, "findings": chaos.findings, "verdicts": chaos.verdicts, "events": chaos.n_events,
+    }  # fmt: skip
+
+
+def chaos_log(chaos, logs):
+    """What a finding is looked into with."""
+    os.makedirs(logs, exist_ok=True)
+    with open(os.path.join(logs, f"world-{chaos.schedule.number}.txt"), "w", encoding="utf-8") as file:
+        for finding in chaos.findings:
+            file.write(json.dumps(finding) + "\n")
+        for one in chaos.started:
+            file.write(f"{one.name} {one.run.kind_name} hits={sorted(one.hits)} status={one.status} marks={one.started_as()} {one.stderr.strip()!r}\n")
+        file.write(json.dumps([(at, what, str(parameters)) for at, what, parameters in chaos.schedule.faults]) + "\n")
+        for row in chaos.rows:
+            file.write(f"run {row}\n")
+        for row in chaos.event_rows:
+            file.write(f"event {row}\n")
+        file.write(chaos.world.logs())

@@ -1,0 +1,286 @@
+"""The faults of the chaos run, one method each: what is done to a world, and to whom.
+
+Called by chaosworld.py when the schedule says so. A method returns True when it has hit, which is counted and noted for
+the model; False when there was nothing to hit, or it is tried again by itself. The hard thing is to hit nobody else: a pid
+is opened as a pidfd first, and only then asked whether its environment has the mark of this world.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from scidextest import OWN_COMMS, process_comm, process_state, read_text, write_text
+
+SUPERVISOR, RECORDER = "scidex-supervisor"[:15], "scidex-recorder"[:15]
+AGAIN = 0.02
+
+
+def children(pid):
+    return [int(word) for word in read_text(f"/proc/{pid}/task/{pid}/children", "").split()]
+
+
+class Harm:
+    """Of one ChaosWorld, which is CHAOS."""
+
+    def __init__(self, chaos):
+        self.chaos, self.world, self.window = chaos, chaos.world, chaos.window
+        self.stopped = []  # pidfds that are to go on at last
+        self.window_name = None
+        self.servers_down = 0
+
+    # Whom
+
+    def supervisors(self):
+        return [pid for pid in children(os.getpid()) if process_comm(pid) == SUPERVISOR and process_state(pid) not in ("Z", None)]
+
+    def recorders(self):
+        parents = [os.getpid(), *self.supervisors()]
+        return [pid for parent in parents for pid in children(parent) if process_comm(pid) == RECORDER and process_state(pid) not in ("Z", None)]
+
+    def hit(self, pid, number):
+        """Sends it if pid is of this world. Whether it was sent."""
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:
+            return False
+        try:
+            if self.world.mark.encode() not in self.environment_of(pid):
+                return False
+            signal.pidfd_send_signal(fd, number)
+            if number == signal.SIGSTOP:
+                self.stopped.append(os.dup(fd))
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    @staticmethod
+    def environment_of(pid):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+        return []
+
+    def stop_for(self, pid, seconds):
+        if not self.hit(pid, signal.SIGSTOP):
+            return False
+        fd = self.stopped[-1]
+
+        def go_on():
+            if fd in self.stopped:
+                self.stopped.remove(fd)
+                self.send_continue(fd)
+
+        self.chaos.later(seconds, go_on)
+        return True
+
+    @staticmethod
+    def send_continue(fd):
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(fd, signal.SIGCONT)
+        os.close(fd)
+
+    def kill_all(self, pids):
+        return any([self.hit(pid, signal.SIGKILL) for pid in pids])
+
+    # The daemons
+
+    def supervisor_kill(self, **ignored):
+        return self.kill_all(self.supervisors())
+
+    def recorder_kill(self, **ignored):
+        return self.kill_all(self.recorders())
+
+    def both_kill(self, **ignored):
+        supervisors, recorders = self.supervisors(), self.recorders()
+        self.kill_all(supervisors)
+        return self.kill_all(recorders)
+
+    def supervisor_stop(self, seconds):
+        return any([self.stop_for(pid, seconds) for pid in self.supervisors()])
+
+    def recorder_stop(self, seconds):
+        return any([self.stop_for(pid, seconds) for pid in self.recorders()])
+
+    def recorder_stop_kill(self, **ignored):
+        """It dies with what it was sent in the meantime, unread."""
+        stopped = [pid for pid in self.recorders() if self.hit(pid, signal.SIGSTOP)]
+        self.chaos.later(0.4, lambda: self.kill_all(stopped))
+        return bool(stopped)
+
+    def supervisor_and_launcher_kill(self, **ignored):
+        """The launcher of a run that only that can end, while there is no supervisor: the next one must notice."""
+        victim = next((one for one in self.chaos.started if one.may_lose_launcher()), None)
+        if victim is None or not self.supervisor_kill():
+            return False
+        return self.launcher_kill(victim)
+
+    # One run
+
+    def main_kill(self, one, seconds=0):
+        return self.on_main(one, signal.SIGKILL)
+
+    def main_stop(self, one, seconds):
+        pid = one.main_pid()
+        return None if pid is None else self.stop_for(pid, seconds)
+
+    def on_main(self, one, number):
+        pid = one.main_pid()
+        return None if pid is None else self.hit(pid, number)
+
+    def child_kill(self, one, seconds=0):
+        main, directory = one.main_pid(), one.group()
+        if main is None or directory is None or (one.kind.leaves and one.kind.ignores and not os.path.exists(one.mark + ".left")):
+            return None
+        pids = read_text(os.path.join(directory, "cgroup.procs"), "").split()
+        return self.kill_all([int(pid) for pid in pids if int(pid) != main])
+
+    def launcher_kill(self, one, seconds=0):
+        if one.main_pid() is None:
+            return None
+        one.launch.signal(signal.SIGKILL)
+        one.note("launcher-kill")
+        return True
+
+    def launcher_term(self, one, seconds=0):
+        if one.main_pid() is None:
+            return None
+        one.launch.signal(signal.SIGTERM)
+        if one.kind.ignores:  # the first was passed on, and did nothing: the second begins the kill
+            self.chaos.later(0.3, lambda: one.is_over() or one.launch.signal(signal.SIGTERM))
+        return True
+
+    def launcher_stop(self, one, seconds):
+        return self.stop_for(one.launch.pid, seconds)
+
+    def group_kill(self, one, seconds=0):
+        directory = one.group()
+        if one.main_pid() is None or directory is None:
+            return None
+        try:
+            write_text(os.path.join(directory, "cgroup.kill"), "1")
+        except OSError:
+            return False
+        return True
+
+    def group_remove(self, one, seconds=0):
+        """As soon as it is empty: before the supervisor does it, if we are faster."""
+        directory = one.group()
+        if directory is None or process_state(one.main_pid()) not in ("Z", "X", None):
+            return None
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        return True
+
+    def foreign_group(self, **ignored):
+        path = os.path.join(self.world.tree, f"stranger {len(self.chaos.foreign)}")
+        try:
+            os.mkdir(path)
+        except OSError:
+            return False
+        self.chaos.foreign.append(path)
+        return True
+
+    # What they stand on
+
+    def disk_full(self, seconds):
+        path = os.path.join(self.world.state, "fill")
+        with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(b"x" * size) == size:
+                        pass
+
+        def empty():
+            with contextlib.suppress(OSError):  # read-only by now: emptied at the end
+                os.unlink(path)
+
+        self.chaos.later(seconds, empty)
+        return os.path.exists(path)
+
+    def disk_read_only(self, seconds):
+        """Only possible while nobody writes there, so its writers die first."""
+        self.both_kill()
+        end = time.monotonic() + 0.5
+        while self.remount("ro") != 0:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.002)
+        self.chaos.later(seconds, lambda: self.remount("rw"))
+        return True
+
+    def remount(self, how):
+        return subprocess.run(["mount", "-o", f"remount,{how}", self.world.state], stderr=subprocess.DEVNULL, check=False).returncode
+
+    def window_open(self, window, seconds):
+        program, family, error, placed, one_in, left = window
+        self.window_shut()
+        self.window.open(program, family, error, placed, one_in, left)
+        self.window_name = f"{os.strerror(error)} in the {program} ({family}{', cgroupfs' if placed else ''})"
+        self.chaos.erring.add(program)
+        self.chaos.later(seconds, self.window_shut)
+        return False  # counted by calls, when it is shut
+
+    def window_shut(self):
+        if self.window_name:
+            self.chaos.count(self.window_name, self.window.close())
+        self.window_name = None
+
+    def clock_jump(self, usec):
+        self.window.jump(usec)
+        return True
+
+    # PostgreSQL
+
+    def postgres_stop(self, seconds):
+        self.chaos.server.stop("immediate")
+        self.chaos.later(seconds, lambda: self.chaos.server.runs() or self.chaos.server.start())
+        return True
+
+    def postgres_cut(self, seconds):
+        return self.proxy("cut", seconds)
+
+    def postgres_hang(self, seconds):
+        return self.proxy("hang", seconds)
+
+    def proxy(self, mode, seconds):
+        self.chaos.proxy.set(mode, most_bytes=20_000)
+        self.chaos.later(seconds, lambda: self.chaos.proxy.set("pass"))
+        return True
+
+    # The end of all of them
+
+    def end_all(self):
+        self.window_shut()
+        while self.stopped:
+            self.send_continue(self.stopped.pop())
+        if self.chaos.schedule.disk:
+            self.remount("rw")
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.world.state, "fill"))
+        if self.chaos.proxy:
+            self.chaos.proxy.set("pass")
+        if self.chaos.server and not self.chaos.server.runs():
+            self.chaos.server.start()
+
+    def reap(self):
+        """Daemons, and what launchers left when they were killed."""
+        known = self.chaos.known_pids()
+        for pid in children(os.getpid()):
+            if pid not in known and process_state(pid) == "Z":
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
+
+def leaker(build):
+    return shutil.which(os.path.join(build, "tests", "support", "leaker"))
+
+
+__all__ = ["Harm", "OWN_COMMS", "leaker"]
