@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -83,6 +84,66 @@ static void a_database_that_breaks_while_open_is_set_aside_and_the_row_kept(void
         assert_int_equal(set_aside(spool), 1);
         assert_true(spool_changes(spool) > changes);
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events WHERE event_id='e2'"), 1);
+}
+
+/* A disk on which one read at an offset of the database fails, as often as it is told to. */
+static sqlite3_vfs failing_disk;
+static sqlite3_io_methods failing_methods;
+static const sqlite3_io_methods *real_methods;
+static sqlite3_int64 failing_offset;
+static int failures_left;
+
+static int failing_read(sqlite3_file *file, void *buffer, int size, sqlite3_int64 offset) {
+        if (failures_left > 0 && offset == failing_offset) {
+                failures_left--;
+                return SQLITE_IOERR_READ;
+        }
+        return real_methods->xRead(file, buffer, size, offset);
+}
+
+static int failing_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *ret_flags) {
+        sqlite3_vfs *real = sqlite3_vfs_find("unix");
+        int rc = real->xOpen(real, name, file, flags, ret_flags);
+
+        if (rc == SQLITE_OK && (flags & SQLITE_OPEN_MAIN_DB)) {
+                real_methods = file->pMethods;
+                failing_methods = *real_methods;
+                failing_methods.xRead = failing_read;
+                file->pMethods = &failing_methods;
+        }
+        return rc;
+}
+
+static void use_failing_disk(void) {
+        failing_disk = *sqlite3_vfs_find("unix");
+        failing_disk.zName = "failing";
+        failing_disk.xOpen = failing_open;
+        assert_int_equal(sqlite3_vfs_register(&failing_disk, 1), SQLITE_OK);
+}
+
+static void a_page_that_can_not_be_read_does_not_set_the_record_aside(void **state) {
+        _cleanup_(scratch_deinit) Scratch scratch;
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        struct stat st;
+
+        scratch_init(&scratch);
+        spool = scratch_open(&scratch);
+        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), 0);
+        spool_free(TAKE_PTR(spool));
+        assert_int_equal(stat(scratch.path, &st), 0);
+        use_failing_disk();
+        for (failing_offset = 4096; failing_offset < st.st_size; failing_offset += 4096)
+                for (int n = 1; n <= 2; n++) { /* by chance, and twice the same */
+                        failures_left = n;
+                        spool = scratch_open(&scratch);
+                        failures_left = 0;
+                        assert_int_equal(set_aside(spool), 0);
+                        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e2", "r1", 2, AT)), 0);
+                        assert_int_equal(spool_state(spool), STORAGE_OK);
+                        spool_free(TAKE_PTR(spool));
+                }
+        (void)sqlite3_vfs_unregister(&failing_disk);
+        assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events"), 2);
 }
 
 static void two_corrupt_files_within_a_second_are_both_kept(void **state) {
@@ -374,6 +435,7 @@ int main(void) {
                 cmocka_unit_test(a_file_that_is_no_database_is_set_aside),
                 cmocka_unit_test(broken_pages_are_found_at_the_start),
                 cmocka_unit_test(a_database_that_breaks_while_open_is_set_aside_and_the_row_kept),
+                cmocka_unit_test(a_page_that_can_not_be_read_does_not_set_the_record_aside),
                 cmocka_unit_test(two_corrupt_files_within_a_second_are_both_kept),
                 cmocka_unit_test(a_database_that_somebody_moved_away_is_begun_anew),
                 cmocka_unit_test(a_newer_schema_is_left_alone),
