@@ -31,6 +31,7 @@ from window import Window
 
 LIBRARY = os.path.join(BUILD, "tests", "fault", "failing.so")
 PATIENCE = 75  # from the last fault to the last launcher's end; one alone waits for 20 s and its grace, twice
+REST = 25  # until all is recorded: the recorder tries again after 1, 2, 4, … s
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 
 
@@ -248,7 +249,7 @@ class ChaosWorld:
         for thread in self.threads:
             thread.join(30)
         with contextlib.suppress(AssertionError):
-            eventually(self.rests, 40)
+            eventually(self.rests, REST)
         self.last_fds = self.descriptors()
         if self.last_fds is not None and self.groups():
             self.find("group", None, f"with a supervisor that works there are groups: {self.describe_groups()}")
@@ -260,7 +261,7 @@ class ChaosWorld:
         if last.status != 0:
             self.find("last", None, f"the last run fails: {last}")
         try:
-            eventually(self.rests, 40)
+            eventually(self.rests, REST)
         except AssertionError:
             self.find("group", None, f"the last supervisor has not removed all: {self.describe_groups()}, {self.world_status()}")
         self.compare_descriptors()
@@ -363,10 +364,11 @@ def chaos_log(chaos, logs):
         for finding in chaos.findings:
             file.write(json.dumps(finding) + "\n")
         for one in chaos.started:
-            file.write(f"{one.name} {one.run.kind_name} hits={sorted(one.hits)} status={one.status} marks={one.started_as()} {one.stderr.strip()!r}\n")
+            file.write(f"{one.name} {one.run.kind_name} {(one.ended or 0) - one.begun:.2f} s hits={sorted(one.hits)} status={one.status} marks={one.started_as()} {one.stderr.strip()!r}\n")
         file.write(json.dumps([(at, what, str(parameters)) for at, what, parameters in chaos.schedule.faults]) + "\n")
         for row in chaos.rows:
             file.write(f"run {row}\n")
         for row in chaos.event_rows:
             file.write(f"event {row}\n")
+        file.write(f"state: {sorted(os.listdir(os.path.dirname(chaos.world.database)))}\n")
         file.write(chaos.world.logs())

@@ -6,16 +6,17 @@ is opened as a pidfd first, and only then asked whether its environment has the 
 """
 
 import contextlib
+import ctypes
+import fcntl
 import os
-import shutil
 import signal
-import subprocess
 import time
 
-from scidextest import OWN_COMMS, process_comm, process_state, read_text, write_text
+from scidextest import process_comm, process_state, read_text, write_text
 
 SUPERVISOR, RECORDER = "scidex-supervisor"[:15], "scidex-recorder"[:15]
 AGAIN = 0.02
+MS_RDONLY, MS_REMOUNT = 1, 32
 
 
 def children(pid):
@@ -206,18 +207,22 @@ class Harm:
         return os.path.exists(path)
 
     def disk_read_only(self, seconds):
-        """Only possible while nobody writes there, so its writers die first."""
-        self.both_kill()
-        end = time.monotonic() + 0.5
-        while self.remount("ro") != 0:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.002)
-        self.chaos.later(seconds, lambda: self.remount("rw"))
-        return True
+        """Only possible while nobody writes there, so its writers die first, and no launcher may start others meanwhile."""
+        with open(self.world.socket + ".lock", "a", encoding="utf-8") as lock:
+            end = time.monotonic() + 1
+            done = False
+            while not done and time.monotonic() < end:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self.both_kill()
+                    done = self.remount(MS_RDONLY)
+                time.sleep(0.002)
+        if done:
+            self.chaos.later(seconds, lambda: self.remount(0))
+        return done
 
-    def remount(self, how):
-        return subprocess.run(["mount", "-o", f"remount,{how}", self.world.state], stderr=subprocess.DEVNULL, check=False).returncode
+    def remount(self, flags):
+        return ctypes.CDLL(None).mount(None, self.world.state.encode(), None, MS_REMOUNT | flags, None) == 0
 
     def window_open(self, window, seconds):
         program, family, error, placed, one_in, left = window
@@ -262,7 +267,7 @@ class Harm:
         while self.stopped:
             self.send_continue(self.stopped.pop())
         if self.chaos.schedule.disk:
-            self.remount("rw")
+            self.remount(0)
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.world.state, "fill"))
         if self.chaos.proxy:
@@ -277,10 +282,3 @@ class Harm:
             if pid not in known and process_state(pid) == "Z":
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-
-
-def leaker(build):
-    return shutil.which(os.path.join(build, "tests", "support", "leaker"))
-
-
-__all__ = ["Harm", "OWN_COMMS", "leaker"]

@@ -34,7 +34,7 @@ class Kind:
 
 
 LIMITED = ("--timeout", "300ms", "--grace", "200ms")
-PATIENT_SECONDS = 3.0
+PATIENT_SECONDS = 2.0
 
 KINDS = {
     "completes": Kind(MARK + "sleep $DELAY; exit 0", ("completed", 0), children=True, weight=3),
@@ -172,8 +172,8 @@ def make(seed, number):
     faults = []
     for what, count in FLAVOURS[flavour].items():
         faults += [(rng.uniform(0.2, SECONDS), what, parameters_of(rng, what)) for _ in range(count)]
-    if flavour == "kills":  # one after the other, over the time limit of the patient one
-        faults += [(PATIENT_SECONDS * factor, "supervisor-kill", {}) for factor in (0.8, 1.6, 2.4)]
+    if flavour == "kills":  # within the time limit of the patient one, over which others are launched
+        faults.append((PATIENT_SECONDS * 0.8, "supervisor-kill", {}))
     schedule = Schedule(seed, number, flavour, runs, sorted(faults, key=lambda fault: fault[0]))
     schedule.disk = any(what.startswith("disk") for _, what, _ in faults)
     schedule.postgres = flavour == "postgres"
