@@ -1,8 +1,8 @@
 /*
  * The end of a run: from the empty group to the last word.
  *
- * Called by life_look().  The hard thing is the order: verdict, event committed, verdict noted in the group, row
- * noted and sent, group removed, launcher told; each step may have to wait, and life_look() comes back here until
+ * Called by life_look().  The hard thing is the order: verdict, noted in the group, event committed, row noted and sent,
+ * group removed, launcher told; each step may have to wait, and life_look() comes back here until
  * nothing is owed any more.  At every moment the group, the noted row (rows.c) or the record tells of the run, whoever
  * dies.
  */
@@ -135,11 +135,11 @@ bool ending_settle(Supervisor *s, Run *run, uint64_t now_usec) {
 
         take_backstop(s, run, now_usec);
         settle_verdict(run);
+        if (!run->end_saved) /* before the launcher may be told, and go: nobody else knows the exit status then */
+                run->end_saved = adopt_save_end(run) == 0;
         if (!settle_event(s, run, now_usec))
                 return false;
         run->reply_by_usec = USEC_INFINITY;
-        if (!run->end_saved)
-                run->end_saved = adopt_save_end(run) == 0;
         if (!settle_row(s, run, now_usec))
                 return false;
         r = enforce_remove(run);

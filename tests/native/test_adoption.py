@@ -147,6 +147,19 @@ class Adoption(WithoutSupervisor):
         self.assert_verdict(result, "cancelled")
         self.assert_recorded(run_id, "cancelled")
 
+    def test_what_a_launcher_was_told_without_a_record_is_recorded_by_the_next(self):
+        self.assert_status(self.run_scidex("--", "true"), 0)
+        supervisor, recorder = self.world.supervisor_pid(), self.world.recorder_pid()
+        os.kill(recorder, signal.SIGSTOP)
+        result = self.run_scidex("--grace", "200ms", "--", "sh", "-c", "sleep 1000 & exit 3")
+        self.assert_status(result, 3)
+        self.assertIn("can't be written yet", result.stderr)
+        for pid in (supervisor, recorder):
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda pid=pid: reap(pid) or not is_alive(pid), 15, "it is gone")
+        self.assert_status(self.run_scidex("--", "true"), 0)
+        self.assert_recorded(result.run["run_id"], "failed", events=["orphan"])
+
     def test_launcher_and_supervisor_both_killed_the_next_one_ends_the_run(self):
         world = self.new_world()
         world.may_leave_zombies = True
