@@ -149,10 +149,16 @@ class Harm:
     def launcher_term(self, one, seconds=0):
         if one.main_pid() is None:
             return None
-        one.launch.signal(signal.SIGTERM)
-        if one.kind.ignores:  # the first was passed on, and did nothing: the second begins the kill
-            self.chaos.later(0.3, lambda: one.is_over() or one.launch.signal(signal.SIGTERM))
+        self.term_again(one)
         return True
+
+    def term_again(self, one):
+        """To one that ignores it until it ends: the first is passed on, another begins the kill. Two may arrive as one."""
+        if one.is_over():
+            return
+        one.launch.signal(signal.SIGTERM)
+        if one.kind.ignores:
+            self.chaos.later(0.3, lambda: self.term_again(one))
 
     def launcher_stop(self, one, seconds):
         return self.stop_for(one.launch.pid, seconds)
