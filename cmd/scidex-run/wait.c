@@ -103,11 +103,15 @@ static void ask_record(Launch *l) {
         _cleanup_(json_decrefp) json_t *request = message_request("why"), *end = json_object();
         _cleanup_(close_fdp) int fd = -EBADF;
         _cleanup_(freep) char *path = NULL;
+        const char *verdict;
 
         if (!request || !end || client_record_path(l->connection.path, &path) < 0 || client_connect(path, &fd) != 0)
                 return;
         (void)json_object_set_new(request, "run", json_string(l->run_id));
         if (client_ask(fd, request, USEC_PER_SEC, &reply) != 0 || !json_is_true(json_object_get(reply.body, "ok")))
+                return;
+        /* Its last row is on the way: until then the record shows it as it lived. */
+        if (json_get_text(json_object_get(reply.body, "run"), "verdict", &verdict) < 0)
                 return;
         (void)json_object_set(end, "run", json_object_get(reply.body, "run"));
         (void)json_object_set(end, "event", json_array_get(json_object_get(reply.body, "events"), 0));

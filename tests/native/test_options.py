@@ -1,12 +1,15 @@
 """Every bad input: status 125, a message that names the input, the reason and the remedy, and nothing made."""
 
+import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import ScidexTest, host_controllers, skip  # noqa: E402
+from scidextest import ScidexTest, deadline, host_controllers, skip  # noqa: E402
 
 # (arguments before the command, what the message must contain: the input, then what tells reason or remedy)
 BAD = [
@@ -236,6 +239,40 @@ class Refusals(ScidexTest):
         self.assert_did_not_run(result)
         self.assertIn("not on a Sunday", result.stderr)
         self.assertIn("wait for Monday", result.stderr)
+
+    def test_a_row_that_has_no_verdict_yet_is_not_the_end(self):
+        """Of a run that ended under a supervisor that has not yet recorded it: the launcher asks again."""
+        world, run_id = self.new_world(), "01a226f2-d427-707a-8203-510857b2070d"
+        now = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1e6)
+        made = {"run_id": run_id, "start": "plain", "environment": [], "request": {}, "warnings": [], "launched_boottime_usec": now,
+                "launched_at_usec": 1, "deadline_boottime_usec": now + 60_000_000}  # fmt: skip
+        with contextlib.ExitStack() as stack:
+
+            def listen(path):
+                server = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                server.settimeout(deadline(20))
+                server.bind(path)
+                server.listen()
+                return server
+
+            def take(server, *answers):
+                connection, _ = server.accept()
+                with connection:
+                    for answer in answers:
+                        connection.recv(1 << 17)
+                        if answer:
+                            connection.send(json.dumps({"v": 1, "ok": True, **answer}).encode())
+
+            control, record = listen(world.socket), listen(os.path.join(world.runtime, "record"))
+            launch = world.start("--", "true")
+            take(control, {"re": "launch", **made}, None, None)
+            for verdict in (None, "completed"):
+                take(control, {"re": "attach", "ok": False, "error": {"code": "gone", "message": "no such run"}})
+                take(record, {"re": "why", "run": {"run_id": run_id, "verdict": verdict}, "events": []})
+            result = launch.wait()
+        os.unlink(world.socket)
+        self.assert_status(result, 0)
+        self.assert_verdict(result, "completed")
 
     def test_a_runtime_directory_that_can_not_be_written_is_said(self):
         world = self.new_world()
