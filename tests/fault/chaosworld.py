@@ -14,25 +14,21 @@ import os
 import random
 import resource
 import select
-import signal
 import subprocess
 import threading
 import time
 
 import model
+from closing import Closing
 from harm import AGAIN, Harm
 from postgresserver import CutProxy, Server
 from postgrestest import PostgresWorld, migrate
-from scidextest import (
-    BUILD, OTHERS, Client, ProtocolError, ScidexTest, World, eventually, helper, is_alive, process_comm, process_state, read_text,
-)  # fmt: skip
+from scidextest import BUILD, OTHERS, Client, ProtocolError, ScidexTest, World, helper, process_comm, process_state, read_text
 from schedule import SECONDS
 from window import Window
 
 LIBRARY = os.path.join(BUILD, "tests", "fault", "failing.so")
 PATIENCE = 75  # from the last fault to the last launcher's end; one alone waits for 20 s and its grace, twice
-REST = 25  # until all is recorded: the recorder tries again after 1, 2, 4, … s
-CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 
 
 class Started:
@@ -74,7 +70,7 @@ class Started:
         return self.ended is not None
 
 
-class ChaosWorld:
+class ChaosWorld(Closing):
     def __init__(self, schedule, planted=0):
         self.schedule, self.planted = schedule, planted
         self.started, self.foreign, self.findings, self.threads = [], [], [], []
@@ -242,77 +238,7 @@ class ChaosWorld:
     def find(self, check, one, what):
         self.findings.append({"check": check, "run": one.name if one else None, "kind": one.run.kind_name if one else None, "what": what})
 
-    # The end
-
-    def close(self):
-        """A last supervisor, which nothing happens to."""
-        for thread in self.threads:
-            thread.join(30)
-        with contextlib.suppress(AssertionError):
-            eventually(self.rests, REST)
-        self.last_fds = self.descriptors()
-        if self.last_fds is not None and self.groups():
-            self.find("group", None, f"with a supervisor that works there are groups: {self.describe_groups()}")
-        for one in self.started:
-            if one.process and not one.accepted:
-                one.process.kill()
-        self.end_daemons()
-        last = self.world.run("--analysis-id", "last", "--", "true", env={"SCIDEX_PLANTED_BUG": self.extra.get("SCIDEX_PLANTED_BUG")}, timeout=90)
-        if last.status != 0:
-            self.find("last", None, f"the last run fails: {last}")
-        try:
-            eventually(self.rests, REST)
-        except AssertionError:
-            self.find("group", None, f"the last supervisor has not removed all: {self.describe_groups()}, {self.world_status()}")
-        self.compare_descriptors()
-        if self.server:
-            self.world.wait_shipped(60)
-        self.end_daemons()
-        for one in self.started:
-            if one.process:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    one.status = one.process.wait(0.1)
-
-    def groups(self):
-        return [name for name in self.world.groups() if os.path.join(self.world.tree, name) not in self.foreign]
-
-    def describe_groups(self):
-        return {name: read_text(os.path.join(self.world.tree, name, "cgroup.procs"), "").split() for name in self.groups()}
-
-    def world_status(self):
-        with contextlib.suppress(OSError, ProtocolError):
-            return self.world.status()
-        return None
-
-    def rests(self):
-        """No run is left, and all is recorded; or there is no supervisor."""
-        self.harm.reap()
-        status = self.world_status()
-        return status is None or (status["runs"] == 0 and status["unrecorded"] == 0 and not self.groups())
-
-    def descriptors(self):
-        """How many the supervisor holds that is there; None: none is."""
-        status = self.world_status()
-        if status is None:
-            return None
-        with contextlib.suppress(OSError):
-            return len(os.listdir(f"/proc/{status['pid']}/fd"))
-        return None
-
-    def compare_descriptors(self):
-        fresh = self.descriptors()
-        if fresh is not None and self.last_fds is not None and self.last_fds > fresh + 1:
-            self.find("descriptors", None, f"a supervisor without runs held {self.last_fds} descriptors, a fresh one {fresh}")
-
-    def end_daemons(self):
-        pids = self.harm.supervisors() + self.harm.recorders()
-        for pid in self.harm.supervisors():
-            self.harm.hit(pid, signal.SIGTERM)
-        with contextlib.suppress(AssertionError):
-            eventually(lambda: self.harm.reap() or not any(is_alive(pid) for pid in pids), 30)
-        for pid in pids:
-            if is_alive(pid):
-                self.find("daemon", None, f"{pid} ({process_comm(pid)}, {process_state(pid)}) has not ended")
+    # The end: see Closing
 
     def judge(self):
         for pid in self.world.ours():
