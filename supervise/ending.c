@@ -1,10 +1,9 @@
 /*
  * The end of a run: from the empty group to the last word.
  *
- * Called by life_look().  The hard thing is the order: verdict, noted in the group, event committed, row noted and sent,
- * group removed, launcher told; each step may have to wait, and life_look() comes back here until
- * nothing is owed any more.  At every moment the group, the noted row (rows.c) or the record tells of the run, whoever
- * dies.
+ * Called by life_look().  The hard thing is the order: verdict, noted in the group, event committed, row noted and
+ * sent, group removed, launcher told; each step may have to wait, and life_look() comes back here until nothing is owed
+ * any more.  At every moment the group, the noted row (rows.c) or the record tells of the run, whoever dies.
  */
 #include "base/clock.h"
 #include "base/log.h"
