@@ -129,7 +129,7 @@ class Sum:
         print(f"  {self.runs} runs in {self.worlds} worlds, {sum(self.faults.values())} faults, {self.events} events, {time.monotonic() - self.begun:.0f} s")
 
 
-CHECKS = {"wrong verdicts": ("verdict", "status", "report", "deadline", "begun"), "lost or doubled events": ("events", "lost", "kill", "postgres"),
+CHECKS = {"wrong verdicts": ("verdict", "status", "report", "deadline", "begun", "hang", "crash"), "lost or doubled events": ("events", "lost", "kill", "postgres"),
           "survivors": ("survivor", "left", "group", "daemon", "processes", "foreign")}  # fmt: skip
 
 

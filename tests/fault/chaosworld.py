@@ -82,7 +82,7 @@ class ChaosWorld(Closing):
         self.world = self.make_world()
         self.window = Window(os.path.join(self.world.directory, "window"))
         self.harm = Harm(self)
-        self.extra = {**self.window.environment(LIBRARY, self.world.tree), "SCIDEX_RECORDER_QUIET": None}
+        self.extra = self.window.environment(LIBRARY, self.world.tree)
         if planted:
             self.extra["SCIDEX_PLANTED_BUG"] = str(planted)
 

@@ -15,6 +15,7 @@ import time
 from scidextest import process_comm, process_state, read_text, write_text
 
 SUPERVISOR, RECORDER = "scidex-supervisor"[:15], "scidex-recorder"[:15]
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 AGAIN = 0.02
 MS_RDONLY, MS_REMOUNT = 1, 32
 
@@ -285,6 +286,10 @@ class Harm:
         """Daemons, and what launchers left when they were killed."""
         known = self.chaos.known_pids()
         for pid in children(os.getpid()):
-            if pid not in known and process_state(pid) == "Z":
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+            comm = process_comm(pid)
+            if pid in known or process_state(pid) != "Z":
+                continue
+            with contextlib.suppress(ChildProcessError):
+                _, status = os.waitpid(pid, os.WNOHANG)
+                if comm in (SUPERVISOR, RECORDER) and os.WIFSIGNALED(status) and os.WTERMSIG(status) in CRASHES:
+                    self.chaos.find("crash", None, f"{comm} died of signal {os.WTERMSIG(status)}")
