@@ -110,6 +110,7 @@ class Pool:
 class Sum:
     def __init__(self):
         self.runs = self.events = self.worlds = self.bad_worlds = 0
+        self.refused = 0
         self.faults, self.verdicts = {}, {}
         self.begun = time.monotonic()
 
@@ -123,6 +124,7 @@ class Sum:
                 total[name] = total.get(name, 0) + count
 
     def tell(self):
+        self.refused = self.faults.pop("refused launches", 0)  # what came of them, not one of them
         for name, count in sorted(self.faults.items()):
             print(f"  {count:6}  {name}")
         print("  verdicts: " + ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items(), key=str)))
@@ -149,10 +151,9 @@ def chaos(arguments):
         tell_findings(pool, result)
         found += [finding["check"] for finding in result["findings"]]
     total.tell()
-    refused = total.faults.get("refused launches", 0)
     words = [f"{sum(check in checks for check in found)} {name}" for name, checks in CHECKS.items()]
-    print("  " + ", ".join(words) + f", {refused} launches refused")
-    few = refused * 4 > total.runs
+    print("  " + ", ".join(words) + f", {total.refused} launches refused")
+    few = total.refused * 4 > total.runs
     if few:
         print("FAIL chaos: more than a quarter of the launches were refused: too little was tested")
     print(f"{total.worlds - total.bad_worlds} passed, {total.bad_worlds + few} failed, 0 skipped", flush=True)
