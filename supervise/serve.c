@@ -158,7 +158,6 @@ static void handle_kill(const Request *q) {
                 }
         }
         (void)json_object_set(reply, "runs", ids);
-        serve_answer(q, json_incref(reply));
         json_array_foreach(ids, i, id) {
                 Run *run = restart_find(q->s, json_string_value(id));
 
@@ -169,6 +168,7 @@ static void handle_kill(const Request *q) {
                         run->cancel_detail = text_printf("scidexctl kill by uid %u", (unsigned)q->message->uid);
                 life_look(q->s, run);
         }
+        serve_answer(q, json_incref(reply)); /* only now: what it tells has begun, and is noted in the groups */
 }
 
 static json_t *fresh_run(const Supervisor *s, Run *run) {
