@@ -4,7 +4,7 @@
  * Called by the loop and, for client_*(), by the handlers.  The hard thing is a client that does not read: nothing may
  * block on it and nothing may grow for it.  So its queue is bounded, it is not read from while answers wait for it, and
  * what lies unread in the kernel (memory of ours, too) is counted for its uid.  A client is never freed inside one of
- * its own callbacks: connection_drop() marks it dead and a deferred source frees it on the next turn of the loop.
+ * its own callbacks: connection_drop() marks it dead and a deferred source frees it on a later turn of the loop.
  */
 #include "base/cleanup.h"
 #include "base/process.h"
@@ -112,7 +112,9 @@ void connection_drop(Client *client) {
 
 /*
  * Edge-triggered and armed anew each time: who has something to say is then asked once. Else each turn of the loop,
- * which serves one source, would ask all who wait for theirs (thousands, when thousands of runs end at once).
+ * which serves one source, would ask all who wait for theirs (thousands, when thousands of runs end at once). No loop
+ * of ours may have sd_event_add_child(): with one sd-event leaves events of lower priority to the next poll, which an
+ * edge does not come back for.
  */
 void connection_arm(Client *client) {
         bool reads = !client->closing && !client->waiting && client->n_queue < READ_STOPS_AT;

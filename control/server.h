@@ -36,7 +36,7 @@ DEFINE_CLEANUP(Server *, server_free);
 void server_set_policy(Server *server, const PeerPolicy *policy);
 /* Before: ACCOUNT_BOUNDS_DEFAULT. Holds from the next connection, packet and request on. */
 void server_set_bounds(Server *server, const AccountBounds *bounds);
-/* Before: PRIORITY_CLIENTS. For clients to come. 0, -errno. */
+/* Before: PRIORITY_CLIENTS. For clients to come, and the ends of all. 0, -errno. */
 int server_set_priority(Server *server, int64_t priority);
 size_t server_client_count(const Server *server);
 

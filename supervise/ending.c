@@ -11,6 +11,7 @@
 #include "supervise/enforce.h"
 #include "supervise/life.h"
 #include "supervise/watch.h"
+#include <assert.h>
 #include <string.h>
 
 #define REMOVE_TRIES     2 /* then the launcher is told all the same: the group is empty, if not removed */
@@ -18,6 +19,7 @@
 #define RECORD_WAIT_USEC (5 * USEC_PER_SEC) /* then the launcher is told, with recorded: false */
 
 void ending_remove(Supervisor *s, Run *run) {
+        assert(run->n_inner == 0); /* they refer to it */
         serve_forget(run);
         if (run->outer) {
                 run->outer->n_inner--;
@@ -26,7 +28,7 @@ void ending_remove(Supervisor *s, Run *run) {
         watching_remove(s, &run->events_memory);
         watching_remove(s, &run->events_populated);
         if (run->kill.sent && !run->kill.committed)
-                TAILQ_REMOVE(&s->unrecorded, run, sent_link);
+                TAILQ_REMOVE(&s->uncommitted, run, sent_link);
         if (s->tick_run == run)
                 s->tick_run = LIST_NEXT(run, link);
         LIST_REMOVE(run, link);
@@ -68,7 +70,7 @@ static bool settle_event(Supervisor *s, Run *run, uint64_t now_usec) {
                 run->kill.sent =
                         recorder_send(s->recorder, "event", "event", json_incref(event), run->kill.event_id.text) == 0;
                 if (run->kill.sent)
-                        TAILQ_INSERT_TAIL(&s->unrecorded, run, sent_link);
+                        TAILQ_INSERT_TAIL(&s->uncommitted, run, sent_link);
                 else
                         life_retry_later(run, now_usec);
                 if (!run->replied && run->reply_by_usec == USEC_INFINITY)

@@ -12,6 +12,7 @@
 #include "base/process.h"
 #include "supervise/adopt.h"
 #include "supervise/descend.h"
+#include <assert.h>
 #include <signal.h>
 #include <string.h>
 
@@ -102,6 +103,7 @@ static void list_as_last_seen(Run *run) {
 void enforce_begin(Run *run, Verdict reason, const char *detail, bool by_kernel, uint64_t now_realtime) {
         Kill *kill = &run->kill;
 
+        assert(!kill->sent); /* else it stands in the supervisor's queue */
         *kill = (Kill){ .event_id = uuid_new(now_realtime),
                 .seq = 1,
                 .reason = reason,

@@ -10,9 +10,9 @@
 int enforce_each_process(const Run *run, GroupProcessFunc func, void *userdata);
 
 /*
- * Lists who is alive: {pid, comm, rss_bytes}, the main process always first when it is among them. Processes that are
- * already on their way out (no memory any more) do not count; once the list is full nobody is looked at. 0,
- * GROUP_E_GONE, -errno.
+ * Lists who is alive: {pid, comm, rss_bytes}, the main process always first when it is among them. Who is already on
+ * the way out (no memory any more) does not count; once the list is full nobody is looked at any more, and all count.
+ * 0, GROUP_E_GONE, -errno.
  */
 int enforce_list(const Run *run, ProcessList *ret);
 

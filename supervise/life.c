@@ -243,9 +243,9 @@ void life_watch_launcher(Supervisor *s, Run *run) {
 void life_recorded(Supervisor *s, const char *event_id) {
         Run *run;
 
-        TAILQ_FOREACH(run, &s->unrecorded, sent_link)
+        TAILQ_FOREACH(run, &s->uncommitted, sent_link)
         if (strcmp(run->kill.event_id.text, event_id) == 0) {
-                TAILQ_REMOVE(&s->unrecorded, run, sent_link);
+                TAILQ_REMOVE(&s->uncommitted, run, sent_link);
                 run->kill.committed = true;
                 life_look(s, run);
                 return;
@@ -302,7 +302,7 @@ bool life_tick(Supervisor *s, uint64_t now_usec) {
                 tick_one(s, run, now_usec);
                 n++;
         }
-        return s->tick_run;
+        return s->tick_run != NULL;
 }
 
 uint64_t life_next_tick_usec(const Supervisor *s) {

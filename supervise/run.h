@@ -15,7 +15,7 @@
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
-#define KILL_PROCESSES_MAX 64 /* listed in an event; the true count stands beside the list */
+#define KILL_PROCESSES_MAX 64 /* listed in an event; their number stands beside the list */
 
 typedef enum Enforcement {
         ENFORCEMENT_KERNEL,
@@ -25,7 +25,7 @@ typedef enum Enforcement {
 /* Who is alive in a run: what an event lists. */
 typedef struct ProcessList {
         json_t *list; /* owned; at most KILL_PROCESSES_MAX of {pid, comm, rss_bytes}; NULL before the first look */
-        size_t count; /* true count */
+        size_t count; /* of all; beyond the list those on their way out are in it */
 } ProcessList;
 
 /* What a group was charged with, in bytes; USAGE_UNKNOWN. */
@@ -54,7 +54,7 @@ typedef struct Kill {
 typedef struct Watch {
         uint64_t next_look_usec; /* sampled: BOOTTIME of the next look */
         uint64_t rss_bytes;      /* sum at the last look */
-        uint64_t private_bytes;  /* what decide() is told: exact where RSS is above the limit, else the RSS sum */
+        uint64_t private_bytes;  /* what decide() is told: exact where RSS is above the limit, else that or the sum */
         uint64_t peak_bytes;     /* highest private_bytes seen */
         uint64_t exact_bytes;    /* the last exact figure, and how long it took to get */
         uint64_t exact_cost_usec;

@@ -157,7 +157,7 @@ static bool read_launcher(const Request *q, ProcessIdentity *ret) {
 
 /*
  * A launcher that asks again lost a supervisor before it had its answer: what that one had made for it holds nothing,
- * and nobody will ever start anything in there.
+ * and nobody will ever start anything in there. Not while a nested run is still to be recorded: that one refers to it.
  */
 static void drop_abandoned(const Request *q, const ProcessIdentity *launcher) {
         Run *run, *next;
@@ -165,9 +165,11 @@ static void drop_abandoned(const Request *q, const ProcessIdentity *launcher) {
         for (run = LIST_FIRST(&q->s->runs); run; run = next) {
                 next = LIST_NEXT(run, link);
                 if (run->launcher_pid == launcher->pid && run->launcher_start_ticks == launcher->start_ticks &&
-                        run->phase == PHASE_STARTING && run->pid == 0 && !run->client && enforce_is_empty(run) &&
-                        enforce_remove(run) == 0)
+                        run->phase == PHASE_STARTING && run->pid == 0 && !run->client && run->n_inner == 0 &&
+                        enforce_is_empty(run) && enforce_remove(run) == 0) {
+                        serve_tell_waiting(q->s, run);
                         ending_remove(q->s, run);
+                }
         }
 }
 

@@ -460,6 +460,18 @@ void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded
                 client_close(run->client); /* it comes back, and is told by us or by the record */
 }
 
+/* Its end, or that there will be none: it was dropped before it began. */
+static json_t *answer_wait(const Supervisor *s, const Run *run) {
+        _cleanup_(json_decrefp) json_t *object = NULL, *reply = NULL;
+
+        if (run->phase == PHASE_STARTING)
+                return message_error("wait", "gone", "the run was never started", run->id.text,
+                        "Its launcher asked for another one; see `scidexctl list`.");
+        reply = message_reply("wait");
+        object = record_run(&s->record_host, run, clock_boottime_usec());
+        return row_fits(object) && json_object_set(reply, "run", object) == 0 ? json_incref(reply) : NULL;
+}
+
 void serve_tell_waiting(Supervisor *s, const Run *run) {
         Session *session;
 
@@ -467,15 +479,10 @@ void serve_tell_waiting(Supervisor *s, const Run *run) {
                 return;
         LIST_FOREACH(session, &s->sessions, link) {
                 Request q = { .s = s, .session = session, .op = "wait" };
-                _cleanup_(json_decrefp) json_t *reply = NULL, *object = NULL;
 
                 if (strcmp(session->waits_for.text, run->id.text) != 0)
                         continue;
-                reply = message_reply("wait");
-                object = record_run(&s->record_host, run, clock_boottime_usec());
-                if (row_fits(object))
-                        (void)json_object_set(reply, "run", object);
-                serve_answer(&q, json_object_get(reply, "run") ? json_incref(reply) : NULL);
+                serve_answer(&q, answer_wait(s, run));
                 wait_for(s, session, (Uuid){ "" });
         }
 }

@@ -41,8 +41,8 @@ struct Supervisor {
         void *watches;               /* owned; tsearch(3) tree of Watching */
         LIST_HEAD(, Run) runs;
         unsigned n_runs;
-        TAILQ_HEAD(, Run) unrecorded; /* whose event is sent and not yet committed, in the order of sending */
-        unsigned n_waiting;           /* sessions that wait for the end of a run */
+        TAILQ_HEAD(, Run) uncommitted; /* whose event is sent and not yet committed, in the order of sending */
+        unsigned n_waiting;            /* sessions that wait for the end of a run */
         LIST_HEAD(, Session) sessions;
         char boot_id[37];
         char *host_name;   /* owned */

@@ -312,7 +312,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
                 .rows = ROWS_NONE };
         LIST_INIT(&s->runs);
         LIST_INIT(&s->sessions);
-        TAILQ_INIT(&s->unrecorded);
+        TAILQ_INIT(&s->uncommitted);
         raise_fd_limit();
         r = sd_event_default(&s->event);
         if (r >= 0)

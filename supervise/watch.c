@@ -152,11 +152,14 @@ int watch_exactly(Run *run) {
 }
 
 void watch_last(Run *run) {
+        Watch *w = &run->watch;
+
         (void)watch_look(run);
         if (run->enforcement != ENFORCEMENT_SAMPLED)
                 return;
-        if (run->watch.exact_cost_usec > WATCH_LAST_USEC)
-                run->watch.private_bytes = run->watch.exact_bytes;
+        if (w->exact_cost_usec > WATCH_LAST_USEC &&
+                clock_boottime_usec() < usec_add(w->exact_at_usec, WATCH_EXACT_USEC))
+                w->private_bytes = w->exact_bytes;
         else
                 (void)watch_exactly(run);
 }

@@ -30,8 +30,8 @@ int watch_exactly(Run *run);
 
 /*
  * What a run that is about to be ended has, for its event: the whole usage and, where it is sampled, the exact figure.
- * That one is the last known where it took longer than WATCH_LAST_USEC: the signal waits for this (measured: 40 ms of
- * 1,000 processes), and a run that grows would grow on.
+ * That one is the last known, at most WATCH_EXACT_USEC old, where it took longer than WATCH_LAST_USEC: the signal waits
+ * for this (measured: 40 ms of 1,000 processes), and a run that grows would grow on.
  */
 #define WATCH_LAST_USEC (3 * UINT64_C(1000))
 void watch_last(Run *run);

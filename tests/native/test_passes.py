@@ -1,5 +1,6 @@
 """One pass (--once), the end of all runs (--drain), a new configuration (SIGHUP), sockets that somebody else has bound."""
 
+import contextlib
 import json
 import os
 import signal
@@ -236,6 +237,70 @@ class Service(ScidexTest):
                 self.assertEqual(len(world.groups()), 1)
         eventually(lambda: world.groups() == [], 10, "its launcher is gone")
         self.assertNotIn(old, [row["run_id"] for row in world.history()])
+
+    def test_who_waits_for_a_run_that_is_dropped_is_told(self):
+        world = self.new_world()
+        require(world.tree, "a tree that outlives its supervisor")
+        self.start_daemon()
+        with world.client() as first:
+            old = first.call("launch", request={"analysis_id": "again"})["run_id"]
+            self.kill_daemon()
+            self.start_daemon()
+            with world.client() as waiting, world.client() as second:
+                waiting.send({"v": 1, "op": "wait", "run": old})
+                waiting.send({"v": 1, "op": "status"})
+                self.assertEqual(waiting.receive()["re"], "status")  # so it waits by now
+                second.call("launch", request={"analysis_id": "again"}, again=True)
+                answer = waiting.receive()
+                self.assertEqual((answer["ok"], answer["error"]["code"]), (False, "gone"), answer)
+
+    def test_a_run_is_not_dropped_while_a_nested_one_refers_to_it(self):
+        # Its launcher has lost the connection before it told what it started, asks again as soon as the group is empty,
+        # and the nested run's event is not yet committed: freed then, it was used after that.
+        world = self.new_world()
+        require(world.tree, "groups")
+        world.may_leave_zombies = True  # the nested run's launcher dies before its process
+        world.start_daemon()
+        request = {"analysis_id": "outer", "timeout_usec": 600_000_000, "grace_usec": 1_000_000}
+        first = world.client()
+        outer = first.call("launch", request=request)["run_id"]
+        events = os.path.join(next(row["group"] for row in world.list() if row["run_id"] == outer), "cgroup.events")
+        go_read, go_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                os.read(go_read, 1)
+                self.nest(world, {**request, "analysis_id": "inner"})
+            os._exit(0)
+        first.call("move", pid=pid)
+        first.socket.send(b"no packet")
+        self.assertIsNone(first.receive())
+        first.socket.close()
+        with world.client() as second:
+            os.write(go_write, b"x")
+            eventually(lambda: "inner" in [row["analysis_id"] for row in world.list()])
+            eventually(lambda: "populated 0" in read_text(events, "populated 0"), 20, every=0)
+            second.call("launch", request=request, again=True)
+            eventually(lambda: world.history(analysis_id="inner"), 10, "the nested run is recorded")
+            with world.client() as third:  # now nothing refers to it
+                third.call("launch", request=request, again=True)
+                self.assertNotIn(outer, [row["run_id"] for row in world.list()])
+        os.waitpid(pid, 0)
+        for fd in (go_read, go_write):
+            os.close(fd)
+        self.assertIsNone(world.daemon.poll(), world.daemon_log())
+
+    def nest(self, world, request):
+        """In a process of its own: a run with one process, and then the end of its launcher."""
+        client = world.client()
+        client.call("launch", request=request)
+        pid = os.fork()
+        if pid == 0:
+            client.socket.close()
+            os.execv("/bin/sleep", ["sleep", "1000"])
+        client.call("move", pid=pid)
+        client.send({"v": 1, "op": "started", "pid": pid})
+        client.call("status")  # it has been heard
 
     def test_the_rows_of_runs_that_had_just_ended_survive_both_programs(self):
         world = self.new_world()

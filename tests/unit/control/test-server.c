@@ -22,7 +22,7 @@ typedef struct Bench {
         char directory[32];
         char *path;
         size_t n_fds;
-        unsigned n_requests, n_closed, n_more, rows_left;
+        unsigned n_requests, n_closed, n_more, rows_left, n_closed_then;
         Client *last;    /* that has asked */
         int send_result; /* of the last client_send() */
         void (*on_request)(struct Bench *bench, Client *client, Message *message);
@@ -181,6 +181,65 @@ static void the_end_of_a_client_is_told_once(void **state) {
         turn(b);
         assert_int_equal(b->n_closed, 1);
         assert_int_equal(server_client_count(b->server), 0);
+}
+
+static int note_closed(sd_event_source *source, void *userdata) {
+        Bench *b = userdata;
+
+        b->n_closed_then = b->n_closed;
+        return 0;
+}
+
+#define MANY 20
+
+/* The last to ask has all of them closed. */
+static void close_all(Bench *b, Client *client, Message *message) {
+        static Client *clients[MANY];
+
+        clients[b->n_requests - 1] = client;
+        for (size_t i = 0; b->n_requests == MANY && i < MANY; i++)
+                client_close(clients[i]);
+}
+
+static void end_many(Bench *b, int *fds) {
+        b->on_request = close_all;
+        for (size_t i = 0; i < MANY; i++)
+                fds[i] = connect_to(b->path);
+        turn(b);
+        for (size_t i = 0; i < MANY; i++)
+                ask(fds[i], "x");
+        while (b->n_requests < MANY)
+                assert_true(sd_event_run(b->event, 0) > 0);
+        assert_int_equal(server_client_count(b->server), MANY);
+}
+
+/* What is more urgent comes in between. */
+static void the_ends_of_many_are_told_one_by_one(void **state) {
+        Bench *b = *state;
+        sd_event_source *urgent = NULL;
+        int fds[MANY];
+
+        end_many(b, fds);
+        assert_true(sd_event_run(b->event, 0) > 0);
+        assert_int_equal(b->n_closed, 1);
+        assert_true(sd_event_add_defer(b->event, &urgent, note_closed, b) >= 0);
+        turn(b);
+        sd_event_source_unref(urgent);
+        assert_int_equal(b->n_closed_then, 1);
+        assert_int_equal(b->n_closed, MANY);
+        assert_int_equal(server_client_count(b->server), 0);
+        for (size_t i = 0; i < MANY; i++)
+                (void)close_fd(fds[i]);
+}
+
+/* The teardown looks whether all is closed. */
+static void a_server_is_freed_with_ends_untold(void **state) {
+        Bench *b = *state;
+        int fds[MANY];
+
+        end_many(b, fds);
+        for (size_t i = 0; i < MANY; i++)
+                (void)close_fd(fds[i]);
 }
 
 static void what_is_sent_right_before_the_hang_up_is_handled(void **state) {
@@ -472,6 +531,8 @@ int main(void) {
                 WITH_BENCH(a_request_is_answered),
                 WITH_BENCH(the_peer_is_known_also_for_what_came_before_it_was_accepted),
                 WITH_BENCH(the_end_of_a_client_is_told_once),
+                WITH_BENCH(the_ends_of_many_are_told_one_by_one),
+                WITH_BENCH(a_server_is_freed_with_ends_untold),
                 WITH_BENCH(what_is_sent_right_before_the_hang_up_is_handled),
                 WITH_BENCH(a_bad_packet_ends_its_connection_only),
                 WITH_BENCH(a_client_that_does_not_read_is_closed_at_the_bound),

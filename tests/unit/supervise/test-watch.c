@@ -142,8 +142,13 @@ static void the_last_look_is_not_taken_where_it_takes_long(void **state) {
 
         run->watch.exact_bytes = 4711;
         run->watch.exact_cost_usec = WATCH_LAST_USEC + 1;
+        run->watch.exact_at_usec = clock_boottime_usec();
         watch_last(run);
         assert_int_equal(run->watch.private_bytes, 4711);
+        run->watch.exact_at_usec -= MIN_OF(run->watch.exact_at_usec, WATCH_EXACT_USEC); /* of long ago it is no news */
+        watch_last(run);
+        assert_in_range(run->watch.private_bytes, SHARED / 8, SHARED);
+        run->watch.exact_bytes = 4711;
         run->watch.exact_cost_usec = WATCH_LAST_USEC;
         watch_last(run);
         assert_in_range(run->watch.private_bytes, SHARED / 8, SHARED);
