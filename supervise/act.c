@@ -62,8 +62,12 @@ void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint6
 }
 
 static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
+        uint64_t term_at;
+
         act_begin(s, run, d, false, now_usec);
-        (void)enforce_term(run, clock_realtime_usec(), clock_boottime_usec()); /* now_usec is of before the list */
+        /* Not now_usec: to list a crowd takes a while, which is not of its grace. This order: recorded before counted. */
+        term_at = clock_realtime_usec();
+        (void)enforce_term(run, term_at, clock_boottime_usec());
         if (run->kill.term_processes == 0 && (run->pid != 0 || run->launcher_gone) && enforce_is_empty(run)) {
                 enforce_withdraw(run); /* it was over, or never begun, before a signal reached anyone */
                 return;
