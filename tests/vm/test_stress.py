@@ -45,6 +45,8 @@ LATE_SECONDS = deadline(1)
 WORK_SECONDS = 2
 # Two processors, and some of these take all they get.
 AT_ONCE = 3
+# The kernel lets through what must not fail (atomic, __GFP_NOFAIL) though the group is full (measured: one page, on 6.1).
+FORCED_BYTES = 16 * 4096
 # What a supervisor may keep of a table of runs, for its allocator's use (measured: 0.1 MiB, the same after eight tables).
 SUPERVISOR_GROWTH_BYTES = MIB // 2
 
@@ -212,7 +214,7 @@ class Storm(ScidexTest):
             self.assertLess(run["cpu_sec"], run["cpu_limit_sec"] + LATE_SECONDS)
 
     def judge_memory(self, attack, run, result):
-        self.assertLessEqual(run["memory_peak_bytes"], run["memory_limit_bytes"], result)
+        self.assertLessEqual(run["memory_peak_bytes"], run["memory_limit_bytes"] + FORCED_BYTES, result)
         self.assertEqual(run["swap_bytes"] or 0, 0)
         if attack.verdict == "memory":
             self.assertGreater(run["oom_events"], 0)
