@@ -122,23 +122,29 @@ class Harm:
 
     # One run
 
+    @staticmethod
+    def lives(pid):
+        return process_state(pid) not in ("Z", "X", None)
+
+    def hit_or_again(self, pid, act):
+        """In the middle of an exec it has no environment, and is not known as ours."""
+        return act(pid) or (None if self.lives(pid) else False)
+
     def main_kill(self, one, seconds=0):
-        return self.on_main(one, signal.SIGKILL)
+        pid = one.main_pid()
+        return None if pid is None else self.hit_or_again(pid, lambda pid: self.hit(pid, signal.SIGKILL))
 
     def main_stop(self, one, seconds):
         pid = one.main_pid()
-        return None if pid is None else self.stop_for(pid, seconds)
-
-    def on_main(self, one, number):
-        pid = one.main_pid()
-        return None if pid is None else self.hit(pid, number)
+        return None if pid is None else self.hit_or_again(pid, lambda pid: self.stop_for(pid, seconds))
 
     def child_kill(self, one, seconds=0):
         main, directory = one.main_pid(), one.group()
         if main is None or directory is None or (one.kind.leaves and one.kind.ignores and not os.path.exists(one.mark + ".left")):
             return None
-        pids = read_text(os.path.join(directory, "cgroup.procs"), "").split()
-        return self.kill_all([int(pid) for pid in pids if int(pid) != main])
+        pids = [int(word) for word in read_text(os.path.join(directory, "cgroup.procs"), "").split()]
+        children = [pid for pid in pids if pid != main]
+        return self.kill_all(children) or (None if any(self.lives(pid) for pid in children) else False)
 
     def launcher_kill(self, one, seconds=0):
         if one.main_pid() is None:
@@ -162,7 +168,7 @@ class Harm:
             self.chaos.later(0.3, lambda: self.term_again(one))
 
     def launcher_stop(self, one, seconds):
-        return self.stop_for(one.launch.pid, seconds)
+        return self.hit_or_again(one.launch.pid, lambda pid: self.stop_for(pid, seconds))
 
     def group_kill(self, one, seconds=0):
         directory = one.group()
@@ -177,7 +183,7 @@ class Harm:
     def group_remove(self, one, seconds=0):
         """As soon as it is empty: before the supervisor does it, if we are faster."""
         directory = one.group()
-        if directory is None or process_state(one.main_pid()) not in ("Z", "X", None):
+        if directory is None or self.lives(one.main_pid()):
             return None
         try:
             os.rmdir(directory)
