@@ -78,7 +78,6 @@ class ChaosWorld(Closing):
         self.lock = threading.Lock()
         self.heap, self.order = [], itertools.count()
         self.server = self.proxy = None
-        self.lateness = 0.0
         self.world = self.make_world()
         self.window = Window(os.path.join(self.world.directory, "window"))
         self.harm = Harm(self)
@@ -124,8 +123,6 @@ class ChaosWorld(Closing):
         if what == "cancel":
             self.in_thread(self.ask_cancel, one)
             return
-        if what == "supervisor-kill-in-grace":
-            return
         hit = getattr(self.harm, what.replace("-", "_"))(one, seconds=seconds) if seconds else getattr(self.harm, what.replace("-", "_"))(one)
         if hit is None:
             self.later(AGAIN, lambda: self.act_on_run(one, what, seconds))
@@ -146,7 +143,7 @@ class ChaosWorld(Closing):
                 one.answered = True
                 one.note("cancel")
                 self.count("cancel")
-                if any(what == "supervisor-kill-in-grace" for _, what, _ in one.run.faults) and self.harm.supervisor_kill():
+                if one.run.killed_in_grace and self.harm.supervisor_kill():
                     self.count("supervisor-kill")
                     self.happened.add("supervisor-kill")
                 return
@@ -231,8 +228,7 @@ class ChaosWorld(Closing):
         self.harm.reap()
         while self.heap and self.heap[0][0] <= time.monotonic():
             with self.lock:
-                due, _, action = heapq.heappop(self.heap)
-            self.lateness = max(self.lateness, time.monotonic() - due)
+                _, _, action = heapq.heappop(self.heap)
             action()
 
     def find(self, check, one, what):
@@ -278,7 +274,7 @@ def run_world(schedule, planted, logs):
     finally:
         chaos.free()
     return {
-        "world": schedule.number, "flavour": schedule.flavour, "runs": len(chaos.started), "seconds": chaos.seconds, "lateness": chaos.lateness,
+        "world": schedule.number, "flavour": schedule.flavour, "runs": len(chaos.started), "seconds": chaos.seconds,
         "faults": chaos.counts, "findings": chaos.findings, "verdicts": chaos.verdicts, "events": chaos.n_events,
     }  # fmt: skip
 

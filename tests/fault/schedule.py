@@ -73,6 +73,7 @@ class Run:
     at: float
     delay: float
     faults: list  # (seconds after its start, what, seconds that it lasts)
+    killed_in_grace: bool = False  # the supervisor, as soon as it has answered the cancel
 
     @property
     def kind(self):
@@ -145,15 +146,16 @@ def make_run(rng, world, number, flavour):
     if number == 0:
         kind_name = "patient"
     kind = KINDS[kind_name]
+    killed_in_grace = False
     faults = []
     if kind.natural is None:
         faults.append((rng.uniform(0.1, 1.0), rng.choice(["cancel", "cancel", *FATAL]), 0.0))
-        if faults[0][1] == "cancel" and flavour in ("kills", "mixed") and kind.ignores:
-            faults.append((0.0, "supervisor-kill-in-grace", 0.0))
+        killed_in_grace = faults[0][1] == "cancel" and flavour in ("kills", "mixed") and kind.ignores
     elif kind_name != "registered" and rng.random() < 0.35 and number > 0:
         what = rng.choice([harm for harm in HARMS if harm != "group-remove" or ends_by_itself(kind)])
         faults.append((rng.uniform(0.0, 0.6), what, lasting(rng, what)))
-    return Run(number, kind_name, f"w{world}-r{number}", 0.0 if number == 0 else rng.uniform(0.0, SECONDS), rng.uniform(0.0, 0.5), faults)
+    at = 0.0 if number == 0 else rng.uniform(0.0, SECONDS)
+    return Run(number, kind_name, f"w{world}-r{number}", at, rng.uniform(0.0, 0.5), faults, killed_in_grace)
 
 
 def parameters_of(rng, what):
