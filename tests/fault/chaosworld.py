@@ -43,6 +43,7 @@ class Started:
         self.begun = time.monotonic()
         self.ended = None
         self.answered = self.accepted = False
+        self.unanswered = False  # whether it was registered, or not, nobody has told
 
     def note(self, what):
         self.hits.add(what)
@@ -169,17 +170,23 @@ class ChaosWorld(Closing):
             self.later(after, lambda what=what, seconds=seconds: self.act_on_run(one, what, seconds))
 
     def register(self, one):
+        """Where an answer was lost, what refuses the next question may be the run that the first has made."""
         request = {"analysis_id": one.name, "timeout_usec": 500_000, "grace_usec": 200_000}
+        asked_before = False
         while not self.is_past:
             try:
                 with Client(self.world.socket, timeout=5) as client:
+                    one.unanswered = True
                     client.call("register", pid=one.process.pid, request=request)
-                    one.accepted = True
+                    one.accepted, one.unanswered = True, False
                     return
             except ProtocolError as error:
                 one.stderr = str(error)
+                one.accepted = asked_before and error.code in ("denied", "gone")
+                one.unanswered = False
                 return
             except OSError:
+                asked_before = one.unanswered
                 time.sleep(AGAIN)
 
     def known_pids(self):

@@ -25,7 +25,7 @@ class Closing:
         if self.last_fds is not None and self.groups():
             self.find("group", None, f"with a supervisor that works there are groups: {self.describe_groups()}")
         for one in self.started:
-            if one.process and not one.accepted:
+            if one.process and not one.accepted and not one.unanswered:
                 one.process.kill()
         self.end_daemons()
         last = self.world.run("--analysis-id", "last", "--", "true", env={"SCIDEX_PLANTED_BUG": self.extra.get("SCIDEX_PLANTED_BUG")}, timeout=90)
@@ -35,6 +35,9 @@ class Closing:
             eventually(self.rests, REST)
         except AssertionError:
             self.find("group", None, f"the last supervisor has not removed all: {self.describe_groups()}, {self.world_status()}")
+        for one in self.started:
+            if one.unanswered:
+                one.process.kill()
         self.compare_descriptors()
         if self.server:
             self.world.wait_shipped(60)

@@ -68,8 +68,8 @@ def run_id_of(chaos, one):
         return started[0][1]
     if one.report:
         return one.report["run"]["run_id"]
-    if one.accepted:
-        return next((row["run_id"] for row in chaos.rows if row["analysis_id"] == one.name), "none")
+    if one.accepted or one.unanswered:
+        return next((row["run_id"] for row in chaos.rows if row["analysis_id"] == one.name and row["pid"] is not None), "none" if one.accepted else None)
     return None
 
 
