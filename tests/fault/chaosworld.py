@@ -75,7 +75,7 @@ class ChaosWorld(Closing):
     def __init__(self, schedule, planted=0):
         self.schedule, self.planted = schedule, planted
         self.started, self.foreign, self.findings, self.threads = [], [], [], []
-        self.counts, self.erring, self.happened = {}, set(), set()
+        self.counts, self.happened = {}, set()
         self.lock = threading.Lock()
         self.heap, self.order = [], itertools.count()
         self.server = self.proxy = None
@@ -113,7 +113,7 @@ class ChaosWorld(Closing):
             self.counts[what] = self.counts.get(what, 0) + n
 
     def act_on_world(self, what, parameters):
-        if getattr(self.harm, what.replace("-", "_").replace("window", "window_open"))(**parameters):
+        if getattr(self.harm, what.replace("-", "_"))(**parameters):
             self.count(what)
             self.happened.add(what)
 

@@ -28,9 +28,9 @@ class Harm:
     """Of one ChaosWorld, which is CHAOS."""
 
     def __init__(self, chaos):
-        self.chaos, self.world, self.window = chaos, chaos.world, chaos.window
+        self.chaos, self.world, self.calls = chaos, chaos.world, chaos.window
         self.stopped = []  # pidfds that are to go on at last
-        self.window_name = None
+        self.opened = None  # the window: its program, its name, since when
         self.servers_down = 0
 
     # Whom
@@ -237,22 +237,28 @@ class Harm:
     def remount(self, flags):
         return ctypes.CDLL(None).mount(None, self.world.state.encode(), None, MS_REMOUNT | flags, None) == 0
 
-    def window_open(self, window, seconds):
+    def window(self, window, seconds):
         program, family, error, placed, one_in, left = window
         self.window_shut()
-        self.window.open(program, family, error, placed, one_in, left)
-        self.window_name = f"{os.strerror(error)} in the {program} ({family}{', cgroupfs' if placed else ''})"
-        self.chaos.erring.add(program)
+        self.calls.open(program, family, error, placed, one_in, left)
+        self.opened = (program, f"window: {os.strerror(error)} in the {program} ({family}{', cgroupfs' if placed else ''})", time.monotonic())
         self.chaos.later(seconds, self.window_shut)
         return False  # counted by calls, when it is shut
 
     def window_shut(self):
-        if self.window_name:
-            self.chaos.count(self.window_name, self.window.close())
-        self.window_name = None
+        """Which run a call was made for is not known: it may be each that was there meanwhile."""
+        if not self.opened:
+            return
+        program, name, since = self.opened
+        self.opened = None
+        failed = self.calls.close()
+        self.chaos.count(name, failed)
+        for one in self.chaos.started if failed else ():
+            if one.ended is None or one.ended >= since:
+                one.note(f"{program}-errors")
 
     def clock_jump(self, usec):
-        self.window.jump(usec)
+        self.calls.jump(usec)
         return True
 
     # PostgreSQL

@@ -100,7 +100,7 @@ def judge_run(chaos, one):
 
 
 def is_unpromised(chaos, one):
-    return "can't be left" in one.stderr and (chaos.schedule.disk or chaos.erring)
+    return "can't be left" in one.stderr and (chaos.schedule.disk or "launcher-errors" in one.hits)
 
 
 def judge_refused(chaos, one):
@@ -117,7 +117,7 @@ def allowed(chaos, one):
     verdicts |= {FATAL[hit] for hit in one.hits if hit in FATAL}
     if one.run.kind_name == "registered" and one.hits:
         verdicts.add("lost")  # docs/protocol.md: only its parent knows the exit status
-    if "launcher" in chaos.erring:
+    if "launcher-errors" in one.hits:
         verdicts.add("orphaned")  # one that has no memory to go on ends
     return verdicts
 
@@ -160,7 +160,7 @@ def judge_times(chaos, one, row):
         return
     if row["duration_sec"] < row["timeout_sec"]:
         chaos.find("deadline", one, f"{row['timeout_sec']} s were over after {row['duration_sec']} s")
-    if "clock-jump" in chaos.happened or "supervisor" in chaos.erring or not one.launch:
+    if "clock-jump" in chaos.happened or "supervisor-errors" in one.hits or not one.launch:
         return
     over = row["launched"] + row["timeout_sec"]
     for event in chaos.event_rows:
@@ -175,7 +175,7 @@ def judge_launcher(chaos, one, row):
         if one.status is not None and "launcher-kill" not in one.hits:
             chaos.find("status", one, f"it died of signal {-one.status}: {one.stderr!r}")
         return
-    if one.status == 125 and "launcher" in chaos.erring:
+    if one.status == 125 and "launcher-errors" in one.hits:
         return
     expected = STATUS.get(row["verdict"], row["exit_status"])
     if row["verdict"] == "crashed":

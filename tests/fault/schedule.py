@@ -104,7 +104,6 @@ WINDOWS = (
     ("recorder", "disk", errno.EIO, False, 6, 4),
     ("launcher", "memory", errno.ENOMEM, False, 200, 3),
     ("launcher", "fd", errno.EMFILE, False, 6, 2),
-    ("launcher", "io", errno.EIO, True, 2, 2),
 )
 
 # World faults of each flavour: how many of what, over its time.
@@ -146,8 +145,8 @@ def make_run(rng, world, number, flavour):
     if number == 0:
         kind_name = "patient"
     kind = KINDS[kind_name]
-    killed_in_grace = False
     faults = []
+    killed_in_grace = False
     if kind.natural is None:
         faults.append((rng.uniform(0.1, 1.0), rng.choice(["cancel", "cancel", *FATAL]), 0.0))
         killed_in_grace = faults[0][1] == "cancel" and flavour in ("kills", "mixed") and kind.ignores
