@@ -19,11 +19,8 @@ class Closing:
         """A last supervisor, which nothing happens to."""
         for thread in self.threads:
             thread.join(30)
-        with contextlib.suppress(AssertionError):
-            eventually(self.rests, REST)
+        self.await_rest("a supervisor that works")
         self.last_fds = self.descriptors()
-        if self.last_fds is not None and self.groups():
-            self.find("group", None, f"with a supervisor that works there are groups: {self.describe_groups()}")
         for one in self.started:
             if one.process and not one.accepted and not one.unanswered:
                 one.process.kill()
@@ -31,10 +28,7 @@ class Closing:
         last = self.world.run("--analysis-id", "last", "--", "true", env={"SCIDEX_PLANTED_BUG": self.extra.get("SCIDEX_PLANTED_BUG")}, timeout=90)
         if last.status != 0:
             self.find("last", None, f"the last run fails: {last}")
-        try:
-            eventually(self.rests, REST)
-        except AssertionError:
-            self.find("group", None, f"the last supervisor has not removed all: {self.describe_groups()}, {self.world_status()}")
+        self.await_rest("the last supervisor")
         for one in self.started:
             if one.unanswered:
                 one.process.kill()
@@ -57,6 +51,12 @@ class Closing:
         with contextlib.suppress(OSError, ProtocolError):
             return self.world.status()
         return None
+
+    def await_rest(self, who):
+        try:
+            eventually(self.rests, REST)
+        except AssertionError:
+            self.find("group", None, f"{who} has not ended, recorded and removed all: {self.describe_groups()}, {self.world_status()}")
 
     def rests(self):
         """No run is left, and all is recorded; or there is no supervisor."""
