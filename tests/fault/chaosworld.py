@@ -48,9 +48,15 @@ class Started:
     def note(self, what):
         self.hits.add(what)
 
-    def started_as(self):
-        """[(pid, run id)] of each time that its command began."""
-        return [line.split() for line in read_text(self.mark, "").splitlines()]
+    def started_as(self, suffix=""):
+        """[(pid, run id)] of each time that its command began; with ".inner" that of the run which it launches."""
+        return [line.split() for line in read_text(self.mark + suffix, "").splitlines()]
+
+    def inner_report(self):
+        """What the launcher of that one was told; None: it was not, or it was killed over it."""
+        with contextlib.suppress(ValueError):
+            return json.loads(read_text(self.mark + ".inner.json", ""))
+        return None
 
     def main_pid(self):
         rows = self.started_as()
@@ -76,6 +82,7 @@ class ChaosWorld(Closing):
         self.schedule, self.planted = schedule, planted
         self.started, self.foreign, self.findings, self.threads = [], [], [], []
         self.counts, self.happened = {}, set()
+        self.refused = self.backstops = 0  # what came of faults: counted by the model
         self.lock = threading.Lock()
         self.heap, self.order = [], itertools.count()
         self.server = self.proxy = None
@@ -283,6 +290,7 @@ def run_world(schedule, planted, logs):
     return {
         "world": schedule.number, "flavour": schedule.flavour, "runs": len(chaos.started), "seconds": chaos.seconds,
         "faults": chaos.counts, "findings": chaos.findings, "verdicts": chaos.verdicts, "events": chaos.n_events,
+        "refused": chaos.refused, "backstops": chaos.backstops,
     }  # fmt: skip
 
 

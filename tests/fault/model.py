@@ -7,6 +7,7 @@ something happened, but for a time limit, which may never be early. What is docu
 
 import contextlib
 import json
+import signal
 import sqlite3
 
 from schedule import FATAL
@@ -14,6 +15,10 @@ from schedule import FATAL
 KILLED = ("timeout", "memory", "host-oom", "cpu-time")
 STATUS = {"completed": 0, "timeout": 124, "memory": 137, "host-oom": 137, "cancelled": 143}
 DISTURBS = {"main-kill", "child-kill", "group-kill"}
+INNER = {"failed", "crashed", "cancelled", "orphaned"}  # of a run inside of one that was hit
+# What may leave all runs of a world without a supervisor for a time.
+UNSERVED = {"supervisor-stop", "supervisor-kill", "both-kill", "supervisor-and-launcher-kill", "disk-read-only", "supervisor-errors"} | {"launcher-stop", "launcher-kill"}
+BACKSTOP_SECONDS = 5.0  # of a launcher, from the end of the grace
 AT_ONCE = 0.1
 
 RUN_COLUMNS = "run_id, analysis_id, verdict, detail, exit_status, exit_signal, state, timeout_sec, duration_sec, pid, julianday(launched_at) * 86400 AS launched"
@@ -36,10 +41,18 @@ def judge(chaos):
     for row in chaos.rows:
         chaos.verdicts[row["verdict"]] = chaos.verdicts.get(row["verdict"], 0) + 1
     judge_tables(chaos, path)
-    for one in chaos.started:
-        judge_run(chaos, one)
+    judge_runs(chaos)
     if chaos.server:
         judge_postgres(chaos)
+
+
+def judge_runs(chaos):
+    for one in chaos.started:
+        judge_run(chaos, one)
+        if one.run.kind_name == "nests":
+            judge_inner(chaos, one)
+    if chaos.refused * 2 > len(chaos.started):  # no flavour does that to more than a few
+        chaos.find("refused", None, f"{chaos.refused} of {len(chaos.started)} launches were refused")
 
 
 def judge_tables(chaos, path):
@@ -91,8 +104,10 @@ def judge_run(chaos, one):
         if not is_unpromised(chaos, one):
             chaos.find("lost", one, f"{run_id} has no row; status {one.status}, {one.stderr!r}")
         return
-    if row["verdict"] not in allowed(chaos, one):
-        chaos.find("verdict", one, f"{row['verdict']} ({row['detail']}), allowed: {sorted(allowed(chaos, one))}, hit by {sorted(one.hits)}")
+    if row["verdict"] not in allowed(one):
+        chaos.find("verdict", one, f"{row['verdict']} ({row['detail']}), allowed: {sorted(allowed(one))}, hit by {sorted(one.hits)}")
+    if row["verdict"] in ("completed", "failed") and row["exit_status"] != expected_status(one, row):
+        chaos.find("verdict", one, f"exit status {row['exit_status']}, expected {expected_status(one, row)}: {row}")
     judge_events(chaos, one, row, [event for event in chaos.event_rows if event["run_id"] == run_id])
     judge_times(chaos, one, row)
     if one.launch and not is_unpromised(chaos, one):
@@ -104,19 +119,17 @@ def is_unpromised(chaos, one):
 
 
 def judge_refused(chaos, one):
-    """Its command never began, and no run was promised: it says why, unless it was killed."""
-    if not one.launch or one.status is None or one.status < 0:
+    """Its command never began, and no run was promised: it says why (whoever kills launchers waits until it has begun)."""
+    if one.launch and one.status is None:
         return
-    if one.status != 125 or not one.stderr.strip():
+    if one.launch and (one.status != 125 or not one.stderr.strip()):
         chaos.find("status", one, f"no run, status {one.status}: {one.stderr!r}")
-    chaos.count("refused launches")
+    chaos.refused += 1
 
 
-def allowed(chaos, one):
+def allowed(one):
     verdicts = {one.kind.natural[0]} if one.kind.natural else set()
     verdicts |= {FATAL[hit] for hit in one.hits if hit in FATAL}
-    if one.run.kind_name == "registered" and one.hits:
-        verdicts.add("lost")  # docs/protocol.md: only its parent knows the exit status
     if "launcher-errors" in one.hits:
         verdicts.add("orphaned")  # one that has no memory to go on ends
     return verdicts
@@ -160,6 +173,8 @@ def judge_times(chaos, one, row):
         return
     if row["duration_sec"] < row["timeout_sec"]:
         chaos.find("deadline", one, f"{row['timeout_sec']} s were over after {row['duration_sec']} s")
+    if row["detail"] == "backstop":
+        judge_backstop(chaos, one, row)
     if "clock-jump" in chaos.happened or "supervisor-errors" in one.hits or not one.launch:
         return
     over = row["launched"] + row["timeout_sec"]
@@ -169,17 +184,39 @@ def judge_times(chaos, one, row):
             chaos.find("deadline", one, f"its limit was over, {len(served)} runs were launched, and {event['decided'] - over:.2f} s later it was ended")
 
 
+def judge_backstop(chaos, one, row):
+    """Its launcher ended it: nobody else could. After a kill others should soon be there, so these are counted."""
+    if not chaos.happened.union(*(other.hits for other in chaos.started)) & UNSERVED:
+        chaos.find("deadline", one, f"its launcher had to end it, and nothing has kept a supervisor from that: {row}")
+    stops = [parameters["seconds"] for _, what, parameters in chaos.schedule.faults if what == "supervisor-stop"]
+    stops += [seconds for other in chaos.started for _, what, seconds in other.run.faults if what == "launcher-stop"]
+    if max(stops, default=0) < BACKSTOP_SECONDS:
+        chaos.backstops += 1
+
+
+def is_spared(one):
+    return not one.hits & (DISTURBS | set(FATAL) | {"launcher-errors"})
+
+
+def expected_status(one, row):
+    """What its launcher ends with; None: nothing that we do gives such a row."""
+    if row["verdict"] == "crashed":
+        return {"SEGV": 139, "KILL": 137}.get(row["exit_signal"])
+    natural = one.kind.natural and row["verdict"] == one.kind.natural[0] and not one.hits & set(FATAL)
+    if one.run.kind_name == "nests":  # what its own launcher ends with: 125 where it was refused
+        natural = natural and is_spared(one) and one.started_as(".inner")
+    return one.kind.natural[1] if natural else STATUS.get(row["verdict"], row["exit_status"])
+
+
 def judge_launcher(chaos, one, row):
     """What it told whoever called it."""
     if one.status is None or one.status < 0:
-        if one.status is not None and "launcher-kill" not in one.hits:
+        if one.status is not None and (one.status != -signal.SIGKILL or "launcher-kill" not in one.hits):
             chaos.find("status", one, f"it died of signal {-one.status}: {one.stderr!r}")
         return
     if one.status == 125 and "launcher-errors" in one.hits:
         return
-    expected = STATUS.get(row["verdict"], row["exit_status"])
-    if row["verdict"] == "crashed":
-        expected = {"SEGV": 139, "KILL": 137, "TERM": 143}.get(row["exit_signal"])
+    expected = expected_status(one, row)
     if one.status != expected:
         chaos.find("status", one, f"status {one.status}, expected {expected}: {row}, {one.stderr!r}")
     if not one.report:
@@ -193,10 +230,34 @@ def judge_launcher(chaos, one, row):
         chaos.find("report", one, f"it was told of an event that is not in the record: {json.dumps(event)[:200]}")
 
 
+def judge_inner(chaos, one):
+    """The run that it launches: known by what its launcher was told, and by what its command has said."""
+    begun, report = one.started_as(".inner"), one.inner_report()
+    rows = {row["run_id"]: row for row in chaos.rows if row["analysis_id"] == f"{one.name}-inner"}
+    known = {run_id for _, run_id in begun} | ({report["run"]["run_id"]} if report else set())
+    if len(begun) > 1:
+        chaos.find("begun", one, f"the command inside of it has begun {len(begun)} times")
+    for run_id in known - set(rows):
+        if not is_unpromised(chaos, one):
+            chaos.find("lost", one, f"{run_id} inside of it has no row; {one.stderr!r}")
+    for run_id, row in rows.items():
+        if run_id not in known:
+            if row["pid"] is not None and is_spared(one):
+                chaos.find("verdict", one, f"a run inside of it that nobody knows of: {row}")
+        elif is_spared(one) and (row["verdict"], row["exit_status"]) != ("failed", 4):
+            chaos.find("verdict", one, f"nothing has hit it, and inside of it: {row}")
+        elif row["verdict"] not in INNER:
+            chaos.find("verdict", one, f"inside of it, allowed: {sorted(INNER)}, hit by {sorted(one.hits)}: {row}")
+        if report and report["run"]["run_id"] == run_id and report["run"]["verdict"] != row["verdict"]:
+            chaos.find("report", one, f"inside of it was told {report['run']['verdict']}, the record says {row}")
+
+
 def judge_postgres(chaos):
-    """All that is here, once."""
-    for table, key, here in (("watchdog_runs", "run_id", chaos.rows), ("watchdog_events", "event_id", chaos.event_rows)):
-        there = [row[0] for row in chaos.server.rows(f"SELECT {key} FROM {table}")]
-        missing, strange = {row[key] for row in here} - set(there), set(there) - {row[key] for row in here}
-        if missing or strange or len(there) != len(set(there)):
-            chaos.find("postgres", None, f"{table}: {len(there)} rows, missing {sorted(missing)}, not ours {sorted(strange)}")
+    """All that is here, once, and nothing that lives."""
+    for table, columns, here in (("watchdog_runs", ("run_id", "verdict"), chaos.rows), ("watchdog_events", ("event_id", "reason"), chaos.event_rows)):
+        there = [tuple(row) for row in chaos.server.rows(f"SELECT {', '.join(columns)} FROM {table}")]
+        ours = {tuple(row[column] for column in columns) for row in here}
+        if set(there) != ours or len(there) != len(set(there)):
+            chaos.find("postgres", None, f"{table}: {len(there)} rows, missing {sorted(ours - set(there))}, not ours {sorted(set(there) - ours)}")
+    for row in chaos.server.rows("SELECT * FROM watchdog_processes"):
+        chaos.find("postgres", None, f"it does not live: {row}")
