@@ -33,14 +33,16 @@ from scidextest import BUILD, become_subreaper  # noqa: E402
 
 LOGS = os.path.join(BUILD, "chaos-logs")
 WORLD_SECONDS = 400  # only guards against a hang of ours
-# As supervise/planted.h numbers them; with the flavour of the worlds that come first, so that it does not take long.
+# As supervise/planted.h numbers them; with the flavour of the worlds that come first, so that it does not take long, and the
+# checks that such a bug fails: another's finding is not its own.
 PLANTED = (
-    ("no marker before the kill", "kills"),
-    ("a new deadline at adoption", "kills"),
-    ("leftovers are not killed", "stops"),
-    ("rows are not sent again", "records"),
-    ("a lost launcher is not noticed", "kills"),
+    ("no marker before the kill", "kills", {"verdict", "events"}),
+    ("a new deadline at adoption", "kills", {"deadline"}),
+    ("leftovers are not killed", "stops", {"kill", "survivor", "group"}),
+    ("rows are not sent again", "records", {"lost", "group", "events", "postgres"}),
+    ("a lost launcher is not noticed", "kills", {"group", "verdict"}),
 )
+ENOUGH = 500  # runs, in which each fault has hit something
 
 
 class Ended(Exception):
@@ -92,7 +94,7 @@ class Pool:
         if self.ended:
             return None
         what = f"the world gave no result, status {process.returncode}: {errors[-1500:]}"
-        return {"world": number, "runs": 0, "faults": {}, "verdicts": {}, "events": 0, "seconds": 0, "findings": [{"check": "world", "run": None, "kind": None, "what": what}]}
+        return {"world": number, "runs": 0, "refused": 0, "backstops": 0, "faults": {}, "verdicts": {}, "events": 0, "seconds": 0, "findings": [{"check": "world", "run": None, "kind": None, "what": what}]}
 
     def results(self, numbers):
         """As they come; after end() those that were not yet begun are left out."""
@@ -110,7 +112,7 @@ class Pool:
 class Sum:
     def __init__(self):
         self.runs = self.events = self.worlds = self.bad_worlds = 0
-        self.refused = 0
+        self.refused = self.backstops = 0
         self.faults, self.verdicts = {}, {}
         self.begun = time.monotonic()
 
@@ -118,21 +120,36 @@ class Sum:
         self.worlds += 1
         self.runs += result["runs"]
         self.events += result["events"]
+        self.refused += result["refused"]
+        self.backstops += result["backstops"]
         self.bad_worlds += bool(result["findings"])
         for total, part in ((self.faults, result["faults"]), (self.verdicts, result["verdicts"])):
             for name, count in part.items():
                 total[name] = total.get(name, 0) + count
 
     def tell(self):
-        self.refused = self.faults.pop("refused launches", 0)  # what came of them, not one of them
         for name, count in sorted(self.faults.items()):
             print(f"  {count:6}  {name}")
         print("  verdicts: " + ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items(), key=str)))
-        print(f"  {self.runs} runs in {self.worlds} worlds, {sum(self.faults.values())} faults, {self.events} events, {time.monotonic() - self.begun:.0f} s")
+        print(f"  {self.runs - self.refused} runs in {self.worlds} worlds, {sum(self.faults.values())} faults, {self.events} events, {time.monotonic() - self.begun:.0f} s")
+        print(f"  {self.refused} launches refused, {self.backstops} limits left to a launcher")
+
+    def shortcomings(self):
+        """What no world can tell of itself."""
+        if self.refused * 4 > self.runs:
+            yield "more than a quarter of the launches were refused: too little was tested"
+        if self.runs < ENOUGH:
+            return
+        hit = {name.split(":")[0] for name, count in self.faults.items() if count}
+        missing = {name for faults in schedule.FLAVOURS.values() for name in faults} - hit
+        if missing:
+            yield f"never hit anything: {', '.join(sorted(missing))}"
+        if self.backstops * 50 > self.verdicts.get("timeout", 0):
+            yield f"{self.backstops} of {self.verdicts.get('timeout', 0)} runs over their time limit were left to their launcher"
 
 
 CHECKS = {"wrong verdicts": ("verdict", "status", "report", "deadline", "begun", "hang", "crash"), "lost or doubled events": ("events", "lost", "kill", "postgres"),
-          "survivors": ("survivor", "left", "group", "daemon", "processes", "foreign")}  # fmt: skip
+          "survivors": ("survivor", "left", "group", "daemon", "processes", "foreign"), "others": ("descriptors", "last", "log", "refused", "world")}  # fmt: skip
 
 
 def tell_findings(pool, result):
@@ -152,35 +169,41 @@ def chaos(arguments):
         found += [finding["check"] for finding in result["findings"]]
     total.tell()
     words = [f"{sum(check in checks for check in found)} {name}" for name, checks in CHECKS.items()]
-    print("  " + ", ".join(words) + f", {total.refused} launches refused")
-    few = total.refused * 4 > total.runs
-    if few:
-        print("FAIL chaos: more than a quarter of the launches were refused: too little was tested")
-    print(f"{total.worlds - total.bad_worlds} passed, {total.bad_worlds + few} failed, 0 skipped", flush=True)
-    return 1 if found or few else 0
+    print("  " + ", ".join(words))
+    shortcomings = list(total.shortcomings())
+    for what in shortcomings:
+        print(f"FAIL chaos: {what}")
+    print(f"{total.worlds - total.bad_worlds} passed, {total.bad_worlds + len(shortcomings)} failed, 0 skipped", flush=True)
+    return 1 if found or shortcomings else 0
 
 
 def find_planted(arguments, bug):
-    """Whether the short run finds that bug; its worlds end with the first finding."""
+    """Whether the short run finds that bug; its worlds end with the first finding, and the same world without the bug has none."""
+    what, flavour, checks = PLANTED[bug - 1]
     pool, begun, runs = Pool(arguments.seed, 2, bug), time.monotonic(), 0
-    caught = None
-    numbers = sorted(range(-(-arguments.runs // schedule.RUNS)), key=lambda number: schedule.flavour_of(number) != PLANTED[bug - 1][1])
+    world = finding = None
+    numbers = sorted(range(-(-arguments.runs // schedule.RUNS)), key=lambda number: schedule.flavour_of(number) != flavour)
     for result in pool.results(numbers):
         runs += result["runs"]
-        if caught is None and result["findings"]:
-            caught = result
+        found = [finding for finding in result["findings"] if finding["check"] in checks]
+        if world is None and found:
+            world, finding = result["world"], found[0]
             pool.end()
-    name = f"planted bug {bug} ({PLANTED[bug - 1][0]})"
-    if caught is None:
+    name = f"planted bug {bug} ({what})"
+    if world is None:
         print(f"FAIL chaos: {name} was not found in {runs} runs", flush=True)
         return False
-    finding = caught["findings"][0]
-    print(f"ok   {time.monotonic() - begun:7.1f} s  {name}: world {caught['world']}, after {runs} runs, {finding['check']}: {finding['kind'] or ''} {finding['what'][:160]}", flush=True)
+    for other in Pool(arguments.seed, 1).run_one(world)["findings"]:
+        if other["check"] in checks | {"world"}:
+            print(f"FAIL chaos: {name}: world {world} has findings without it: {other['check']}: {other['kind'] or ''} {other['what']}", flush=True)
+            return False
+    print(f"ok   {time.monotonic() - begun:7.1f} s  {name}: world {world}, after {runs} runs, {finding['check']}: {finding['kind'] or ''} {finding['what'][:160]}", flush=True)
     return True
 
 
 def planted(arguments):
     bugs = [arguments.bug] if arguments.bug else range(1, len(PLANTED) + 1)
+    print(f"planted: seed {arguments.seed}", flush=True)
     with concurrent.futures.ThreadPoolExecutor(len(PLANTED)) as executor:
         found = list(executor.map(lambda bug: find_planted(arguments, bug), bugs))
     print(f"{sum(found)} passed, {len(found) - sum(found)} failed, 0 skipped", flush=True)
@@ -188,14 +211,16 @@ def planted(arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=10_000 if os.environ.get("SCIDEX_TEST_LONG") == "1" else 500)
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("SCIDEX_TEST_SEED") or random.randrange(1 << 31)))
-    parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1))
-    parser.add_argument("--world", type=int)
-    parser.add_argument("--planted", action="store_true")
-    parser.add_argument("--bug", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    runs = 10_000 if os.environ.get("SCIDEX_TEST_LONG") == "1" else ENOUGH
+    seed = int(os.environ.get("SCIDEX_TEST_SEED") or random.randrange(1 << 31))
+    parser.add_argument("--runs", type=int, default=runs, help="how many, in worlds of 25 (%(default)s)")
+    parser.add_argument("--seed", type=int, default=seed, help="what all is drawn from (SCIDEX_TEST_SEED, or any)")
+    parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1), help="worlds at a time (%(default)s)")
+    parser.add_argument("--world", type=int, help="only this one")
+    parser.add_argument("--planted", action="store_true", help="with each bug of supervise/planted.h, or that of --bug")
+    parser.add_argument("--bug", type=int, default=0, help="its number there: of the world, or of --planted")
+    parser.add_argument("--json", action="store_true", help="the world's result in one line")
     arguments = parser.parse_args()
     if arguments.world is not None:
         return one_world(arguments)
