@@ -106,8 +106,8 @@ def judge_run(chaos, one):
         return
     if row["verdict"] not in allowed(one):
         chaos.find("verdict", one, f"{row['verdict']} ({row['detail']}), allowed: {sorted(allowed(one))}, hit by {sorted(one.hits)}")
-    if row["verdict"] in ("completed", "failed") and row["exit_status"] != expected_status(one, row):
-        chaos.find("verdict", one, f"exit status {row['exit_status']}, expected {expected_status(one, row)}: {row}")
+    if row["verdict"] in ("completed", "failed", "crashed") and told_status(one, row) not in {expected_status(one, row)} - {None}:
+        chaos.find("verdict", one, f"it ended with {told_status(one, row)}, expected {expected_status(one, row)}: {row}")
     judge_events(chaos, one, row, [event for event in chaos.event_rows if event["run_id"] == run_id])
     judge_times(chaos, one, row)
     if one.launch and not is_unpromised(chaos, one):
@@ -198,14 +198,20 @@ def is_spared(one):
     return not one.hits & (DISTURBS | set(FATAL) | {"launcher-errors"})
 
 
+def told_status(one, row):
+    """What the row says that its launcher ends with; None: of a signal that nobody has sent."""
+    if row["verdict"] != "crashed":
+        return row["exit_status"]
+    signals = {"KILL": 137, "SEGV": 139} if one.run.kind_name == "crashes" else {"KILL": 137}
+    return signals.get(row["exit_signal"])
+
+
 def expected_status(one, row):
-    """What its launcher ends with; None: nothing that we do gives such a row."""
-    if row["verdict"] == "crashed":
-        return {"SEGV": 139, "KILL": 137}.get(row["exit_signal"])
+    """What its launcher ends with."""
     natural = one.kind.natural and row["verdict"] == one.kind.natural[0] and not one.hits & set(FATAL)
     if one.run.kind_name == "nests":  # what its own launcher ends with: 125 where it was refused
         natural = natural and is_spared(one) and one.started_as(".inner")
-    return one.kind.natural[1] if natural else STATUS.get(row["verdict"], row["exit_status"])
+    return one.kind.natural[1] if natural else STATUS.get(row["verdict"], told_status(one, row))
 
 
 def judge_launcher(chaos, one, row):
@@ -246,6 +252,8 @@ def judge_inner(chaos, one):
                 chaos.find("verdict", one, f"a run inside of it that nobody knows of: {row}")
         elif is_spared(one) and (row["verdict"], row["exit_status"]) != ("failed", 4):
             chaos.find("verdict", one, f"nothing has hit it, and inside of it: {row}")
+        elif is_spared(one) and any(event["run_id"] == run_id for event in chaos.event_rows):
+            chaos.find("events", one, f"nothing has hit it, and inside of it was a kill: {row}")
         elif row["verdict"] not in INNER:
             chaos.find("verdict", one, f"inside of it, allowed: {sorted(INNER)}, hit by {sorted(one.hits)}: {row}")
         if report and report["run"]["run_id"] == run_id and report["run"]["verdict"] != row["verdict"]:

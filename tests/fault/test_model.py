@@ -65,8 +65,12 @@ class Model(unittest.TestCase):
 
     def test_a_crash_by_a_signal_that_nobody_has_sent(self):
         hit = {"hits": ["main-kill"], "report": told("crashed")}
-        self.assertEqual(self.judged("times-out", row("crashed", exit_signal="TERM"), status=143, **hit), ["status"])
+        self.assertEqual(self.judged("times-out", row("crashed", exit_signal="TERM"), status=143, **hit), ["verdict", "status"])
+        self.assertEqual(self.judged("times-out", row("crashed", exit_signal="SEGV"), status=139, **hit), ["verdict", "status"])
         self.assertEqual(self.judged("times-out", row("crashed", exit_signal="KILL"), status=137, **hit), [])
+        self.assertEqual(self.judged("crashes", row("crashed", exit_signal="KILL"), status=137, report=told("crashed")), ["verdict", "status"])
+        self.assertEqual(self.judged("crashes", row("crashed", exit_signal="KILL"), status=137, **hit), [])
+        self.assertEqual(self.judged("crashes", row("crashed", exit_signal="SEGV"), status=139, **hit), [])
 
     def test_a_limit_that_was_left_to_the_launcher(self):
         late = {"events": [event("timeout", decided=1005.8)], "status": 124, "report": told("timeout")}
@@ -106,6 +110,7 @@ class Model(unittest.TestCase):
         self.assertEqual(self.judged("nests", outer, inner("orphaned"), **known, **around), ["verdict", "report"])
         self.assertEqual(self.judged("nests", outer, inner("timeout"), inner_marks=[("6", "i1")], hits=["child-kill"], **around), ["verdict"])
         self.assertEqual(self.judged("nests", outer, inner(), **around), ["verdict"])
+        self.assertEqual(self.judged("nests", outer, inner(), events=[event("orphan", run_id="i1")], **known, **around), ["events"])
         self.assertEqual(self.judged("nests", outer, inner(), **known | {"inner_marks": [("6", "i1")] * 2}, **around), ["begun"])
         refused = {"status": 125, "report": told("failed")}
         self.assertEqual(self.judged("nests", row("failed", exit_status=125), **refused), [])
