@@ -2,9 +2,13 @@
  * work cpu|alloc|fork AMOUNT: does it, and prints the nanoseconds of wall clock and of processor time that it took.
  *
  * What overhead.py starts with and without scidex, and favordynmods.py with and without that option. It times itself,
- * so that nothing of a launch is in its figures. cpu    AMOUNT million steps of a generator, whose result is printed so
- * that nothing can be left out alloc  AMOUNT times 16 MiB from the kernel, each page touched, and back: faults and
- * their charge are all it does fork   AMOUNT children that end at once, one after the other
+ * so that nothing of a launch is in its figures.
+ *
+ * - cpu: AMOUNT million steps of a generator, whose result is printed so that nothing can be left out.
+ *
+ * - alloc: AMOUNT times 16 MiB from the kernel, each page touched, and back: faults and their charge are all it does.
+ *
+ * - fork: AMOUNT children that end at once, one after the other. Their processor time is not in the figure.
  */
 
 #include <stdint.h>
