@@ -15,7 +15,7 @@ import sys
 
 import figures
 import scidextest
-from launch import OURS, Bench, ordinary_user
+from launch import OURS, Bench, environment_words, ordinary_user
 from scidextest import cgroup_mount, helper, program
 
 USER, FORK = "scidex-run, ordinary user", "fork and exit, each"
@@ -60,15 +60,14 @@ def main():
     bench = Bench(options.rounds, report)
     launch = (program("scidex-run"), "--quiet", "/bin/true")
     try:
-        warm = bench.world()
-        warm.start_daemon()
-        bench.add(OURS, *launch, environment=bench.environment(warm))
+        bench.warm.start_daemon()
+        bench.add(OURS, *launch, environment=environment_words(bench.warm))
         bench.add_user(launch)
         found = measure(bench, options.turns)
     finally:
         problems = bench.end()
-    if ordinary_user() is None or problems:
-        raise SystemExit("; ".join(problems) or "there is no ordinary user")
+    if ordinary_user() is None:
+        raise SystemExit("favordynmods: there is no ordinary user")
     rows = []
     for name in (USER, OURS, FORK):
         without, with_it = (figures.summary(found[name, option]) for option in ("nofavordynmods", "favordynmods"))
@@ -76,7 +75,7 @@ def main():
     report.table("With and without favordynmods, medians", ["", "without", "with", "with / without", "n"], rows)
     ratio = statistics.median(found[USER, "favordynmods"]) / statistics.median(found[USER, "nofavordynmods"])
     report.promise("an ordinary user's launch, with / without", ratio, 1.0, " x", checked=False)
-    return report.end(options)
+    return report.end(options, problems)
 
 
 if __name__ == "__main__":
