@@ -13,21 +13,16 @@ time that supervisor and recorder took, as share of one processor.
 turns of the same kind differ by half of that on a machine with other work.
 """
 
-import argparse
 import http.client
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-import scidextest  # noqa: E402
-from scidextest import parse_time, read_text  # noqa: E402
-from statustest import Crowd, StatusWorld  # noqa: E402
+from figures import Report, parser, processor_sec, scidextest
+from scidextest import parse_time
+from statustest import Crowd, StatusWorld
 
 KILLED = ("--timeout", "50ms", "--grace", "5s", "--", "sleep", "1000")
 KINDS = {"nobody": None, "dashboards": "read", "dead dashboards": "never", "slow dashboards": "slow"}
@@ -107,11 +102,6 @@ class Scraper:
         return self.seconds, self.failed
 
 
-def processor_sec(pid):
-    """Of a process, to the nanosecond (schedstat), where the kernel has it."""
-    return int(read_text(f"/proc/{pid}/schedstat").split()[0]) / 1e9
-
-
 def turn(world, kind, clients, kills):
     how = KINDS[kind]
     watchers = Clients(world.port, clients, how) if how else None
@@ -132,86 +122,81 @@ def turn(world, kind, clients, kills):
 
 
 def summary(turns):
+    """Seconds, shares of one processor, bytes."""
     late = sorted(value for one in turns for value in one["late"])
     scrapes = sorted(value for one in turns for value in one["scrapes"])
     return {
         "kills": len(late),
-        "latency_median_sec": round(statistics.median(late), 6),
-        "latency_p90_sec": round(late[int(len(late) * 0.9)], 6),
-        "latency_max_sec": round(late[-1], 6),
-        "supervisor_cpu": round(statistics.median(one["supervisor"] for one in turns), 4),
-        "recorder_cpu": round(statistics.median(one["recorder"] for one in turns), 4),
-        "scrape_median_sec": round(statistics.median(scrapes), 6) if scrapes else None,
-        "scrape_max_sec": round(scrapes[-1], 6) if scrapes else None,
-        "scrapes_failed": sum(one["failed"] for one in turns),
-        "received_bytes": sum(one["received"] for one in turns),
+        "late": statistics.median(late),
+        "late_90": late[int(len(late) * 0.9)],
+        "late_most": late[-1],
+        "supervisor": statistics.median(one["supervisor"] for one in turns),
+        "recorder": statistics.median(one["recorder"] for one in turns),
+        "scrape": statistics.median(scrapes) if scrapes else None,
+        "scrape_most": scrapes[-1] if scrapes else None,
+        "failed": sum(one["failed"] for one in turns),
+        "received": sum(one["received"] for one in turns),
     }
 
 
-def problems(figures):
-    """What --check does not let pass."""
-    quiet, found = figures["nobody"], []
-    for kind, one in figures.items():
-        if one["latency_median_sec"] > quiet["latency_median_sec"] * LATENCY_FACTOR + LATENCY_SLACK:
-            found.append(f"{kind}: kills take {one['latency_median_sec'] * 1e3:.1f} ms, without {quiet['latency_median_sec'] * 1e3:.1f} ms")
-        if one["supervisor_cpu"] > quiet["supervisor_cpu"] * SUPERVISOR_FACTOR + SUPERVISOR_SLACK:
-            found.append(f"{kind}: the supervisor takes {one['supervisor_cpu']:.1%} of a processor, without {quiet['supervisor_cpu']:.1%}")
-        if one["scrapes_failed"] > 0:
-            found.append(f"{kind}: {one['scrapes_failed']} scrapes were not answered")
-        if one["recorder_cpu"] > RECORDER_SHARE:
-            found.append(f"{kind}: the recorder takes {one['recorder_cpu']:.0%} of a processor")
-    if figures["dashboards"]["received_bytes"] == 0:
-        found.append("the dashboards were told nothing")
-    return found
-
-
-def measure(arguments):
-    scidextest.become_subreaper()
+def measure(options):
+    """What each kind of turn came to, and what was left behind."""
     world = StatusWorld()
     turns = {kind: [] for kind in KINDS}
     try:
         world.start_daemon()
-        with Crowd(world, arguments.runs):
-            for _ in range(arguments.rounds):
+        with Crowd(world, options.runs):
+            for _ in range(options.rounds):
                 for kind in KINDS:
-                    turns[kind].append(turn(world, kind, arguments.clients, arguments.kills))
+                    turns[kind].append(turn(world, kind, options.clients, options.kills))
     finally:
         left = world.finish()
-    if left:
-        raise SystemExit("left behind: " + "; ".join(left))
-    return {kind: summary(found) for kind, found in turns.items()}
+    return {kind: summary(found) for kind, found in turns.items()}, left
 
 
-def show(arguments, figures):
-    print(f"{arguments.runs} runs, {arguments.clients} clients, {os.cpu_count()} processors; deadline to empty group, share of one processor")
-    print(f"{'':16} {'median':>9} {'p90':>9} {'max':>9} {'supervisor':>11} {'recorder':>9} {'scrape':>9} {'read':>10}")
-    for kind, one in figures.items():
-        scrape = f"{one['scrape_median_sec'] * 1e3:.1f} ms" if one["scrape_median_sec"] is not None else "-"
-        print(
-            f"{kind:16} {one['latency_median_sec'] * 1e3:6.2f} ms {one['latency_p90_sec'] * 1e3:6.2f} ms {one['latency_max_sec'] * 1e3:6.2f} ms"
-            f" {one['supervisor_cpu']:10.2%} {one['recorder_cpu']:9.2%} {scrape:>9} {one['received_bytes'] / 1e6:7.1f} MB"
-        )
+def in_ms(seconds):
+    return None if seconds is None else seconds * 1e3
+
+
+def show(report, options, found):
+    rows = [
+        [kind, in_ms(one["late"]), in_ms(one["late_90"]), in_ms(one["late_most"]), one["supervisor"] * 100, one["recorder"] * 100,
+         in_ms(one["scrape"]), in_ms(one["scrape_most"]), one["received"] / 1e6, one["kills"]]
+        for kind, one in found.items()
+    ]  # fmt: skip
+    report.table(
+        f"{options.runs} runs, {options.clients} clients: deadline to empty group, and shares of one processor",
+        ["", "median ms", "p90", "max", "supervisor %", "recorder %", "scrape ms", "max", "read MB", "kills"], rows,
+    )  # fmt: skip
+
+
+def promise(report, found):
+    quiet = found["nobody"]
+    for kind, one in found.items():
+        if one is not quiet:
+            report.promise(f"{kind}: a kill takes", one["late"] * 1e3, in_ms(quiet["late"] * LATENCY_FACTOR + LATENCY_SLACK), " ms")
+            most = quiet["supervisor"] * SUPERVISOR_FACTOR + SUPERVISOR_SLACK
+            report.promise(f"{kind}: of a processor the supervisor takes", one["supervisor"] * 100, most * 100, " %")
+            report.promise(f"{kind}: scrapes that were not answered", one["failed"], 0)
+        report.promise(f"{kind}: of a processor the recorder takes", one["recorder"] * 100, RECORDER_SHARE * 100, " %")
+    if found["dashboards"]["received"] == 0:
+        report.problem("the dashboards were told nothing")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3, help="of each kind of turn")
-    parser.add_argument("--kills", type=int, default=15, help="in each turn")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    parser.add_argument("--check", action="store_true", help="fail where those who look cost too much")
-    arguments = parser.parse_args()
-    figures = measure(arguments)
-    show(arguments, figures)
-    if arguments.json:
-        machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "emulated": scidextest.IN_VM}
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"schema": 1, "machine": machine, "runs": arguments.runs, "clients": arguments.clients, "turns": figures}, file, indent=2)
-            file.write("\n")
-    found = problems(figures)
-    print("\n".join(found) if found else "ok: kills and supervisor as without")
-    return 1 if arguments.check and found else 0
+    options = parser(__doc__)
+    options.add_argument("--runs", type=int, default=1000, help="that sleep while it is measured")
+    options.add_argument("--clients", type=int, default=200, help="of the stream")
+    options.add_argument("--rounds", type=int, default=3, help="of each kind of turn")
+    options.add_argument("--kills", type=int, default=15, help="in each turn")
+    options = options.parse_args()
+    scidextest.become_subreaper()
+    report = Report("dashboard")
+    report.say_if_no_memory("the runs' limit of memory is sampled, which is most of what the supervisor does")
+    found, left = measure(options)
+    show(report, options, found)
+    promise(report, found)
+    return report.end(options, left)
 
 
 if __name__ == "__main__":
