@@ -6,8 +6,12 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from feeder import uuid7  # noqa: E402
 from migratetest import TABLES, MigrateTest  # noqa: E402
 from postgrestest import migrate  # noqa: E402
+from scidextest import REPO  # noqa: E402
+
+STEPS = ["001-record", "002-retain"]
 
 
 class Steps(MigrateTest):
@@ -16,12 +20,12 @@ class Steps(MigrateTest):
         self.assertEqual((before["state"], before["has_tables"]), ("schema", False))
         self.assertIn("scidexctl db migrate", before["hint"])
         report = self.db("migrate")
-        self.assertEqual((report["was"], report["version"], report["applied"]), (0, 1, ["001-record"]))
+        self.assertEqual((report["was"], report["version"], report["applied"]), (0, 2, STEPS))
         self.assertEqual(report["roles"], {"scidex_writer": "ok", "scidex_reader": "ok"})
         self.assertEqual(report["analyses"], {"state": "absent"})
         self.assertEqual(self.tables(), TABLES)
         after = self.status()
-        self.assertEqual((after["state"], after["version"], after["latest"]), ("ok", 1, 1))
+        self.assertEqual((after["state"], after["version"], after["latest"]), ("ok", 2, 2))
         self.assertEqual(after["partitions"]["count"], 3)
         self.assertIn("scidex ", after["steps"][0]["applied_by"])
 
@@ -32,7 +36,7 @@ class Steps(MigrateTest):
         # Grants are given anew, which leaves the tables what they are.
         self.assertEqual([line.split("\t")[0] for line in before.split("\n")], self.server.psql(
             "SELECT oid FROM pg_class WHERE relname ~ '^(watchdog|scidex)' ORDER BY oid").split("\n"))  # fmt: skip
-        self.assertEqual(self.server.number("SELECT count(*) FROM scidex_schema"), 1)
+        self.assertEqual(self.server.number("SELECT count(*) FROM scidex_schema"), len(STEPS))
 
     def test_three_hosts_at_once(self):
         for _ in range(5):
@@ -47,9 +51,22 @@ class Steps(MigrateTest):
                 host.join()
             self.assertEqual([one.returncode for one in done], [0, 0, 0], [one.stdout for one in done])
             reports = [json.loads(one.stdout) for one in done]
-            self.assertEqual(sorted(report["applied"] for report in reports), [[], [], ["001-record"]])
+            self.assertEqual(sorted(report["applied"] for report in reports), [[], [], STEPS])
             self.assertEqual({report["analyses"]["state"] for report in reports}, {"linked"})
-            self.assertEqual(self.server.number("SELECT count(*) FROM scidex_schema"), 1)
+            self.assertEqual(self.server.number("SELECT count(*) FROM scidex_schema"), len(STEPS))
+
+    def test_tables_of_version_1_get_the_rest(self):
+        with open(os.path.join(REPO, "db", "migrations", "001-record.sql"), encoding="ascii") as file:
+            self.server.psql(f"SET search_path = public, pg_temp; {file.read()}")
+        self.server.psql("INSERT INTO scidex_schema (version, name, applied_by) VALUES (1, '001-record', 'an older scidex')")
+        self.event()
+        self.server.psql(f"INSERT INTO watchdog_runs (run_id, ended_at) VALUES ('{uuid7()}', now() - interval '500 days'), ('{uuid7()}', now())")
+        report = self.db("migrate")
+        self.assertEqual((report["was"], report["version"], report["applied"]), (1, 2, STEPS[1:]))
+        self.assertEqual(self.server.number("SELECT jsonb_array_length(recent_events) FROM watchdog_status"), 1)
+        done = self.db("retain", "400d")
+        self.assertEqual((done["partitions"], done["runs"]), (0, 1))
+        self.assertEqual((self.count("watchdog_events"), self.count("watchdog_runs")), (1, 1))
 
     def test_a_step_that_fails_leaves_nothing(self):
         # A view of that name is none of the psutil watchdog's tables, and nothing that the step can make again.
@@ -89,7 +106,7 @@ class Steps(MigrateTest):
         self.assertIn("999", error["message"])
         self.assertIn("upgrade", error["hint"])
         found = self.status(status=1)
-        self.assertEqual((found["state"], found["version"], found["latest"]), ("schema", 999, 1))
+        self.assertEqual((found["state"], found["version"], found["latest"]), ("schema", 999, 2))
 
     def test_a_table_that_was_renamed_is_named(self):
         self.db("migrate")

@@ -88,7 +88,7 @@ class Rights(MigrateTest):
         self.server.psql("GRANT CREATE ON SCHEMA public TO plain")
         report = self.db("migrate", user="plain")
         self.assertIn("CREATE ROLE scidex_writer NOLOGIN", report["roles"]["scidex_writer"])
-        self.assertEqual(report["version"], 1)
+        self.assertEqual(report["version"], 2)
         self.server.psql("CREATE ROLE scidex_writer NOLOGIN; CREATE ROLE scidex_reader NOLOGIN")
         self.assertEqual(self.db("migrate", user="plain")["roles"], {"scidex_writer": "ok", "scidex_reader": "ok"})
         self.server.psql("GRANT scidex_writer TO recorder")
@@ -224,6 +224,24 @@ class Functions(MigrateTest):
         self.assertEqual(self.db("retain", "2h", status=2)["error"]["code"], "bad-request")
         self.assertEqual(self.db("retain", "soon", status=2)["error"]["code"], "usage")
         self.assertEqual(self.count("watchdog_events"), 3)
+
+    def test_retain_goes_in_steps_and_drops_the_months_last(self):
+        now = self.server.number("SELECT extract(epoch FROM now())::bigint")
+        self.server.psql("SELECT scidex_make_partition(now() - interval '700 days')")
+        self.event(seconds=now - 700 * DAY, at="now() - interval '700 days'")
+        for days in (650, 600, 700, 1):
+            self.server.psql(f"INSERT INTO watchdog_runs (run_id, ended_at) VALUES ('{uuid7()}', now() - interval '{days} days')")
+        step = "SELECT * FROM scidex_retain('500 days', 2)"
+        with self.held(f"CREATE TEMPORARY TABLE done AS {step}"):  # who ships, and who reads, does not wait for it
+            self.event(seconds=now)
+            self.assertEqual(self.server.psql("SET lock_timeout = '1s'; SELECT count(*) FROM watchdog_events; SELECT monitored_count FROM watchdog_status"), "2\n0")
+        self.assertEqual(self.server.rows(step), [["0", "2"]])
+        self.assertEqual(self.server.psql("SELECT max(now() - ended_at) > interval '650 days' FROM watchdog_runs"), "f")
+        with self.held("LOCK TABLE watchdog_events IN ACCESS SHARE MODE"):
+            self.refused(step, "lock timeout")
+        self.assertEqual(self.server.rows(step), [["1", "1"]])
+        self.assertEqual(self.server.rows(step), [["0", "0"]])
+        self.assertEqual((self.count("watchdog_events"), self.count("watchdog_runs")), (1, 1))
 
     def test_kills_are_counted_once_and_to_the_second(self):
         insert = (
