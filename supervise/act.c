@@ -65,7 +65,8 @@ static void act_term(Supervisor *s, Run *run, const Decision *d, uint64_t now_us
         uint64_t term_at;
 
         act_begin(s, run, d, false, now_usec);
-        /* Not now_usec: to list a crowd takes a while, which is not of its grace. This order: recorded before counted. */
+        /* Not now_usec: to list a crowd takes a while, which is not of its grace. This order: recorded before counted.
+         */
         term_at = clock_realtime_usec();
         (void)enforce_term(run, term_at, clock_boottime_usec());
         if (run->kill.term_processes == 0 && (run->pid != 0 || run->launcher_gone) && enforce_is_empty(run)) {

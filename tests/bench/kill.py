@@ -28,7 +28,7 @@ AHEAD_SEC = 0.15 * SLOW  # of a deadline: whoever looks on is there, and the dus
 GRACE_SEC = 0.3 * SLOW
 ONE_MS = 5.0  # promised natively of one process
 KILL_FACTOR = 1.2  # promised of 1,000 processes, of a raw cgroup.kill
-TRUTH_MS = 2.0  # promised natively: how far empty_at of the record is from what was seen
+TRUTH_MS, LATE_MS = 2.0, 12.0  # promised natively: how far empty_at is from what was seen; of many: a notice comes once in 10 ms
 
 SCIDEX, SAMPLED, SWEEP, KILL = "scidex", "scidex, sampled", "kill(2) for each", "cgroup.kill"
 TIMEOUT_MOST, TIMEOUT_LEAST = "coreutils timeout, from its exec", "coreutils timeout, from its command's start"
@@ -147,7 +147,7 @@ def promise(report, bench):
     report.promise(f"{many} processes that ignore TERM die in, of a raw cgroup.kill", ratio, KILL_FACTOR, " x", many == 1000)
     for processes in sorted({key[2] for key in bench.found}):
         differs = [value for key, values in bench.found.items() if (key[0], *key[2:]) == (SCIDEX, processes, "differs") for value in values]
-        report.promise(f"{processes} processes: the record's empty_at is off by", statistics.median(differs), TRUTH_MS, " ms", native)
+        report.promise(f"{processes} processes: the record's empty_at is off by", statistics.median(differs), TRUTH_MS if processes == 1 else LATE_MS, " ms", native)
 
 
 def main():
