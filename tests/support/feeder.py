@@ -201,21 +201,26 @@ class Feeder:
         return row
 
 
-def multiply_event(spool, number):
-    """NUMBER events in the history and the outbox of a record that has one: all but their ids like it. No recorder may run."""
+def multiply(spool, kind, number):
+    """NUMBER events or runs in the history and the outbox of a record that has one: all but their ids like it. No recorder may run."""
+    table, key = {"event": ("watchdog_events", "event_id"), "run": ("watchdog_runs", "run_id")}[kind]
     with sqlite3.connect(spool) as connection:
-        names = [row[1] for row in connection.execute("PRAGMA table_info(watchdog_events)")]
-        values = ", ".join({"event_id": "?1", "run_id": "?2"}.get(name, f'"{name}"') for name in names)
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        values = ", ".join({"run_id": "?2", key: "?1"}.get(name, f'"{name}"') for name in names)
         columns = ", ".join(f'"{name}"' for name in names)
-        first = connection.execute("SELECT event_id FROM watchdog_events").fetchone()[0]
+        first = connection.execute(f"SELECT {key} FROM {table}").fetchone()[0]
         now = time.time() - number / 1000
         ids = sorted(uuid7(now + index / 1000) for index in range(number - 1))
         connection.executemany(
-            f"INSERT INTO watchdog_events ({columns}) SELECT {values} FROM watchdog_events WHERE event_id = '{first}'",
-            [(event_id, uuid7()) for event_id in ids],
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} WHERE {key} = '{first}' AND ?2 IS NOT NULL",
+            [(one, uuid7()) for one in ids],
         )
-        connection.executemany("INSERT INTO outbox (kind, key, created_at) VALUES ('event', ?, '2026-11-21T00:00:00.000000Z')", [(one,) for one in ids])
+        connection.executemany("INSERT INTO outbox (kind, key, created_at) VALUES (?, ?, '2026-11-21T00:00:00.000000Z')", [(kind, one) for one in ids])
     connection.close()
+
+
+def multiply_event(spool, number):
+    multiply(spool, "event", number)
 
 
 def timestamp(seconds=None):

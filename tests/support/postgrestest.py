@@ -51,15 +51,18 @@ class PostgresWorld(World):
         return wait_shipped(self, self.logs, timeout)
 
 
-def migrate(conninfo, *arguments):
-    """`scidexctl db migrate`, as an admin does it."""
+def database_verb(conninfo, *words, timeout=120):
+    """`scidexctl db WORDS`, as an admin does it: the CompletedProcess."""
     with tempfile.TemporaryDirectory(prefix="sx-", dir="/tmp") as place:
         environment = clean_environment(SCIDEX_STORAGE_POSTGRES=conninfo, XDG_RUNTIME_DIR=place, XDG_STATE_HOME=place, XDG_CONFIG_HOME=place, NO_COLOR="1")  # fmt: skip
-        done = subprocess.run(
-            [program("scidexctl"), "db", "migrate", *arguments],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=deadline(120),
+        return subprocess.run(
+            [program("scidexctl"), "db", *words],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=deadline(timeout),
         )  # fmt: skip
-    return done
+
+
+def migrate(conninfo, *arguments):
+    return database_verb(conninfo, "migrate", *arguments)
 
 
 class PostgresTest(ScidexTest):
