@@ -3,7 +3,7 @@
  * nanoseconds`.
  *
  * An ENTRY is [@UID:GID] [NAME=VALUE]... COMMAND [ARG]... [:then COMMAND ...]: commands that are run one after the
- * other and timed as one, vfork to waitpid, as that user (no other groups), else as who we are. `%d` in a VALUE or an
+ * other and timed as one, fork to waitpid, as that user (no other groups), else as who we are. `%d` in a VALUE or an
  * ARG becomes the round; a variable holds until another entry sets it. Called by tests/bench/launch.py. In C because
  * the cost of the measuring program must be far below that of `true`; in turn because a machine's speed drifts, so that
  * only what ran side by side can be compared. Output of the commands is discarded; an entry that fails is said and
@@ -59,7 +59,6 @@ static void set_variable(const char *assignment, long round) {
         free(made);
 }
 
-/* System calls only: the memory is the parent's. */
 static void become(char **argv, const User *user, int null_in, int null_out) {
         if (dup2(null_in, STDIN_FILENO) < 0 || dup2(null_out, STDOUT_FILENO) < 0)
                 _exit(126);
@@ -82,11 +81,11 @@ static int run_command(char **argv, const User *user) {
         }
         if (!argv[0] || null_in < 0 || null_out < 0)
                 exit(2);
-        pid = vfork();
+        pid = fork();
         if (pid == 0)
                 become(argv, user, null_in, null_out);
         if (pid < 0) {
-                perror("launch-bench: vfork");
+                perror("launch-bench: fork");
                 exit(2);
         }
         while (waitpid(pid, &status, 0) < 0)
@@ -108,7 +107,7 @@ static void run_entry(char **words, long round, long entry) {
         int failed = 0;
         User user = { .set = 0 };
 
-        if (**words == '@') {
+        if (words[0] && words[0][0] == '@') {
                 char *colon;
 
                 user.uid = (uid_t)strtoul(*words + 1, &colon, 10);
