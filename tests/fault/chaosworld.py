@@ -120,9 +120,12 @@ class ChaosWorld(Closing):
             self.counts[what] = self.counts.get(what, 0) + n
 
     def act_on_world(self, what, parameters):
-        if getattr(self.harm, what.replace("-", "_"))(**parameters):
+        hit = getattr(self.harm, what.replace("-", "_"))(**parameters)
+        if hit:
             self.count(what)
             self.happened.add(what)
+        elif hit is None and time.monotonic() < self.begun + SECONDS:
+            self.later(AGAIN, lambda: self.act_on_world(what, parameters))
 
     def act_on_run(self, one, what, seconds):
         """Again and again until it has hit, or there is nothing to hit any more (None: not yet)."""
@@ -213,12 +216,12 @@ class ChaosWorld(Closing):
     # The loop
 
     def run(self):
-        begin = time.monotonic()
+        self.begun = time.monotonic()
         for run in self.schedule.runs:
             self.later(run.at, lambda run=run: self.start(run))
         for at, what, parameters in self.schedule.faults:
             self.later(at, lambda what=what, parameters=parameters: self.act_on_world(what, parameters))
-        end = begin + SECONDS + PATIENCE
+        end = self.begun + SECONDS + PATIENCE
         while self.heap or any(one.launch and not one.is_over() for one in self.started):
             if time.monotonic() > end:
                 break
@@ -228,7 +231,7 @@ class ChaosWorld(Closing):
         for one in self.started:
             if one.launch and not one.is_over():
                 self.find("hang", one, f"scidex-run {one.launch.pid} has not ended: {one.launch.stderr()[-300:]}")
-        self.seconds = time.monotonic() - begin
+        self.seconds = time.monotonic() - self.begun
 
     def step(self):
         poll = select.poll()

@@ -1,8 +1,9 @@
 """The faults of the chaos run, one method each: what is done to a world, and to whom.
 
 Called by chaosworld.py when the schedule says so. A method returns True when it has hit, which is counted and noted for
-the model; False when there was nothing to hit, or it is tried again by itself. The hard thing is to hit nobody else: a pid
-is opened as a pidfd first, and only then asked whether its environment has the mark of this world.
+the model; False when there was nothing to hit, or it is tried again by itself; None when there may soon be something. The
+hard thing is to hit nobody else: a pid is opened as a pidfd first, and only then asked whether its environment has the
+mark of this world.
 """
 
 import contextlib
@@ -117,7 +118,7 @@ class Harm:
         """The launcher of a run that only that can end, while there is no supervisor: the next one must notice."""
         victim = next((one for one in self.chaos.started if one.may_lose_launcher()), None)
         if victim is None or not self.supervisor_kill():
-            return False
+            return None
         return self.launcher_kill(victim)
 
     # One run
