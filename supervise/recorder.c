@@ -14,6 +14,7 @@
 #include "control/priority.h"
 #include "control/server.h"
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,8 +22,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define WINDOW           32                      /* rows on the wire */
-#define WINDOW_BYTES     (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
+#define WINDOW       32                      /* rows on the wire */
+#define WINDOW_BYTES (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
+#define BURST_BYTES \
+        (UINT64_C(64) << 10) /* of text, ten times that in memory: once so much waited and is gone, it goes back */
 #define RESTART_MIN_USEC (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC (5 * USEC_PER_SEC)
 
@@ -53,9 +56,10 @@ struct Recorder {
         TAILQ_HEAD(Entries, Entry) entries;
         size_t n_entries, n_sent, sent_bytes;
         uint64_t bytes, next_n, dropped, n_starts;
-        json_t *storage; /* owned */
-        bool trouble;    /* state_changed(bad) was said */
-        bool replacing;  /* its end is our doing */
+        uint64_t most_bytes; /* that have waited since the list was empty */
+        json_t *storage;     /* owned */
+        bool trouble;        /* state_changed(bad) was said */
+        bool replacing;      /* its end is our doing */
 };
 
 static int recorder_start(Recorder *r);
@@ -89,6 +93,16 @@ static void pump(Recorder *r) {
         }
 }
 
+/* The rows of a burst lie between what stays, as holes that only the allocator can give back. */
+static void note_burst(Recorder *r) {
+        r->most_bytes = MAX_OF(r->most_bytes, r->bytes);
+        if (!TAILQ_EMPTY(&r->entries))
+                return;
+        if (r->most_bytes >= BURST_BYTES)
+                (void)malloc_trim(0);
+        r->most_bytes = 0;
+}
+
 static void acknowledge(Recorder *r, uint64_t n) {
         Entry *entry;
 
@@ -104,6 +118,7 @@ static void acknowledge(Recorder *r, uint64_t n) {
                 }
                 r->options.recorded(entry->op, entry->id, r->options.userdata);
                 entry_free(entry);
+                note_burst(r);
                 return;
         }
 }
@@ -404,6 +419,7 @@ int recorder_send(Recorder *r, const char *op, const char *member, json_t *objec
         TAILQ_INSERT_TAIL(&r->entries, entry, link);
         r->n_entries++;
         r->bytes += entry->size;
+        note_burst(r);
         pump(r);
         return 0;
 }

@@ -95,6 +95,31 @@ class Idle(ScidexTest):
             self.assertNotIn(library, mapped)
         self.assertIn("sqlite", read_text(f"/proc/{world.recorder_pid()}/maps"), "the look itself is wrong")
 
+    @needs("root", "groups")
+    def test_what_waited_for_the_recorder_does_not_stay_in_memory(self):
+        if IN_VM:
+            self.skipTest("not here: a burst of rows takes too long to launch")
+        world = self.new_world()
+        world.start_daemon()
+
+        def private_kib():
+            text = read_text(f"/proc/{world.supervisor_pid()}/smaps_rollup")
+            return sum(int(number) for number in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.MULTILINE))
+
+        recorder, before = world.recorder_pid(), private_kib()
+        os.kill(recorder, signal.SIGSTOP)
+        launches = [world.start("--memory", "infinity", "--", "sleep", "1000", report=False, stdout=subprocess.DEVNULL) for _ in range(300)]
+        eventually(lambda: world.status()["unrecorded"] >= 300, 60, "all runs are announced")
+        waiting = private_kib()
+        os.kill(recorder, signal.SIGCONT)
+        eventually(lambda: world.status()["unrecorded"] == 0, 30, "all rows are stored")
+        stored = private_kib()
+        for launch in launches:
+            launch.signal(signal.SIGTERM)
+        for launch in launches:
+            self.assert_status(launch.wait(), 143)
+        self.assertLess(stored - before, (waiting - before) * 0.75, f"KiB before: {before}, while 300 rows waited: {waiting}, when they were stored: {stored}")
+
     def test_the_supervisor_stays_small(self):
         world = self.new_world()
         launches = [world.start("--", "sleep", "1000") for _ in range(20)]
