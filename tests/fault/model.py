@@ -16,8 +16,8 @@ KILLED = ("timeout", "memory", "host-oom", "cpu-time")
 STATUS = {"completed": 0, "timeout": 124, "memory": 137, "host-oom": 137, "cancelled": 143}
 DISTURBS = {"main-kill", "child-kill", "group-kill"}
 INNER = {"failed", "crashed", "cancelled", "orphaned"}  # of a run inside of one that was hit
-# What may leave all runs of a world without a supervisor for a time.
-UNSERVED = {"supervisor-stop", "supervisor-kill", "both-kill", "supervisor-and-launcher-kill", "disk-read-only", "supervisor-errors"} | {"launcher-stop", "launcher-kill"}
+DEATHS = {"supervisor-kill", "both-kill", "supervisor-and-launcher-kill", "disk-read-only"}  # of a supervisor
+UNSERVED = DEATHS | {"supervisor-stop", "supervisor-errors", "launcher-stop", "launcher-kill"}  # may leave a world without one for a time
 BACKSTOP_SECONDS = 5.0  # of a launcher, from the end of the grace
 AT_ONCE = 0.1
 
@@ -104,8 +104,8 @@ def judge_run(chaos, one):
         if not is_unpromised(chaos, one):
             chaos.find("lost", one, f"{run_id} has no row; status {one.status}, {one.stderr!r}")
         return
-    if row["verdict"] not in allowed(one):
-        chaos.find("verdict", one, f"{row['verdict']} ({row['detail']}), allowed: {sorted(allowed(one))}, hit by {sorted(one.hits)}")
+    if row["verdict"] not in allowed(chaos, one):
+        chaos.find("verdict", one, f"{row['verdict']} ({row['detail']}), allowed: {sorted(allowed(chaos, one))}, hit by {sorted(one.hits)}")
     if row["verdict"] in ("completed", "failed", "crashed") and told_status(one, row) not in {expected_status(one, row)} - {None}:
         chaos.find("verdict", one, f"it ended with {told_status(one, row)}, expected {expected_status(one, row)}: {row}")
     judge_events(chaos, one, row, [event for event in chaos.event_rows if event["run_id"] == run_id])
@@ -127,11 +127,13 @@ def judge_refused(chaos, one):
     chaos.refused += 1
 
 
-def allowed(one):
+def allowed(chaos, one):
     verdicts = {one.kind.natural[0]} if one.kind.natural else set()
     verdicts |= {FATAL[hit] for hit in one.hits if hit in FATAL}
     if "launcher-errors" in one.hits:
         verdicts.add("orphaned")  # one that has no memory to go on ends
+    if "group-remove" in one.hits and chaos.happened & DEATHS:
+        verdicts.add("lost")  # docs/database.md: nobody saw its end. What a supervisor leaves to the next one was in its group
     return verdicts
 
 
@@ -208,7 +210,7 @@ def told_status(one, row):
 
 def expected_status(one, row):
     """What its launcher ends with."""
-    natural = one.kind.natural and row["verdict"] == one.kind.natural[0] and not one.hits & set(FATAL)
+    natural = one.kind.natural and row["verdict"] in (one.kind.natural[0], "lost") and not one.hits & set(FATAL)
     if one.run.kind_name == "nests":  # what its own launcher ends with: 125 where it was refused
         natural = natural and is_spared(one) and one.started_as(".inner")
     return one.kind.natural[1] if natural else STATUS.get(row["verdict"], told_status(one, row))

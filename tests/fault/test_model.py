@@ -101,6 +101,13 @@ class Model(unittest.TestCase):
         self.assertEqual(self.judged("registered", marks=(), accepted=True), ["lost"])
         self.assertEqual(self.judged("registered", marks=()), ["refused"])
 
+    def test_a_run_that_is_lost_with_its_group(self):
+        seen = {"status": 7, "report": told("lost")}
+        self.assertEqual(self.judged("fails", row("lost"), happened=["supervisor-kill"], **seen), ["verdict"])
+        self.assertEqual(self.judged("fails", row("lost"), hits=["group-remove"], **seen), ["verdict"])
+        self.assertEqual(self.judged("fails", row("lost"), hits=["group-remove"], happened=["supervisor-kill"], **seen), [])
+        self.assertEqual(self.judged("fails", row("lost"), hits=["group-remove"], happened=["supervisor-kill"], **seen | {"status": 0}), ["status"])
+
     def test_a_run_inside_of_another(self):
         outer, around = row("failed", exit_status=4), {"status": 4, "report": told("failed")}
         known = {"inner_marks": [("6", "i1")], "inner_report": told("failed", "i1")}
