@@ -144,16 +144,19 @@ def make_run(rng, world, number, flavour):
     kind_name = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])[0]
     if number == 0:
         kind_name = "patient"
+    waits = number == 1 and flavour == "kills"  # for supervisor-and-launcher-kill, which needs one that nothing else has hit
+    if waits:
+        kind_name = "stays"
     kind = KINDS[kind_name]
     faults = []
     killed_in_grace = False
     if kind.natural is None:
-        faults.append((rng.uniform(0.1, 1.0), rng.choice(["cancel", "cancel", *FATAL]), 0.0))
+        faults.append((SECONDS if waits else rng.uniform(0.1, 1.0), rng.choice(["cancel", "cancel", *FATAL]), 0.0))
         killed_in_grace = faults[0][1] == "cancel" and flavour in ("kills", "mixed") and kind.ignores
     elif kind_name != "registered" and rng.random() < 0.35 and number > 0:
         what = rng.choice([harm for harm in HARMS if harm != "group-remove" or ends_by_itself(kind)])
         faults.append((rng.uniform(0.0, 0.6), what, lasting(rng, what)))
-    at = 0.0 if number == 0 else rng.uniform(0.0, SECONDS)
+    at = 0.0 if number == 0 or waits else rng.uniform(0.0, SECONDS)
     return Run(number, kind_name, f"w{world}-r{number}", at, rng.uniform(0.0, 0.5), faults, killed_in_grace)
 
 
