@@ -26,7 +26,7 @@ from scidextest import World, helper, host_controllers, program
 # Program: how much of it is about a quarter of a second here, and the most that it may lose.
 PROGRAMS = {
     "cpu": ("8" if scidextest.IN_VM else "400", 1.01),
-    "alloc": ("2" if scidextest.IN_VM else "30", 1.03),
+    "alloc": ("2" if scidextest.IN_VM else "4", 1.03),
     "fork": ("100" if scidextest.IN_VM else "600", None),
 }
 
