@@ -19,7 +19,6 @@
 #include <sys/vfs.h>
 
 #define BUSY_TIMEOUT_MSEC 1000 /* another recorder of the same directory, or a person with sqlite3 */
-#define READ_BYTES        4096
 #define QUICK_CHECK_MAX   (INT64_C(64) << 20) /* bytes; larger files are checked as they are read */
 #define CACHE_KIB         "-8192"             /* what is shipped was stored a moment ago */
 #define WAL_KEEP_BYTES    "4194304"           /* the -wal is cut back to this after a checkpoint */
@@ -130,24 +129,10 @@ static int set_journal(sqlite3 *db, const char *directory, bool network, Trouble
         return sqlite3_exec(db, "PRAGMA synchronous=EXTRA", NULL, NULL, NULL);
 }
 
-/* Whether the disk gives us all of the file, whatever stands in it. */
-static int read_all(sqlite3 *db) {
-        sqlite3_file *file = NULL;
-        sqlite3_int64 size = 0;
-        char block[READ_BYTES];
-        int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, (void *)&file);
-
-        if (rc == SQLITE_OK)
-                rc = file->pMethods->xFileSize(file, &size);
-        for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += READ_BYTES)
-                rc = file->pMethods->xRead(file, block, (int)MIN_OF(size - at, (sqlite3_int64)READ_BYTES), at);
-        return rc;
-}
-
 /*
  * The whole file if it is small; a bounded look otherwise, as this is start-up. To quick_check a read that failed is a
  * fault of the file like any other, and it gives no code. A disk that fails, or no memory, must not have the record set
- * aside: so corrupt is only what is so twice, in a file of which all can be read.
+ * aside: so corrupt is only what is so twice, with no read that failed. Else the next connection looks again.
  */
 static int quick_check(sqlite3 *db, const char *path) {
         struct stat st;
@@ -164,8 +149,8 @@ static int quick_check(sqlite3 *db, const char *path) {
 
                 rc = read_text(db, "PRAGMA quick_check(1)", &verdict);
                 good = rc == SQLITE_OK && strcmp(verdict, "ok") == 0;
-                if (rc == SQLITE_OK && !good)
-                        rc = read_all(db);
+                if (rc == SQLITE_OK && !good && database_last_errno(db) != 0)
+                        rc = SQLITE_IOERR_READ;
         }
         return rc == SQLITE_OK && !good ? SQLITE_CORRUPT : rc;
 }

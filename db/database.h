@@ -24,7 +24,7 @@ const char *storage_state_to_string(StorageState state);
 
 typedef struct Trouble {
         StorageState state;
-        bool corrupt;     /* the file's content is broken: it is to be set aside */
+        bool corrupt;     /* the file's content is broken, and not the disk: it is to be set aside */
         char *detail;     /* owned; what failed, NULL if there is nothing to say */
         const char *hint; /* static; what to do, may be NULL */
 } Trouble;
@@ -33,6 +33,8 @@ void trouble_deinit(Trouble *trouble);
 /* What an extended result code of SQLite means; system_error is errno of the call that failed, 0 if none. */
 StorageState storage_state_of(int rc, int system_error);
 bool storage_is_corrupt(int rc);
+/* The errno that the disk has failed with since db opened its file, or the log of it; 0: it has not. */
+int database_last_errno(sqlite3 *db);
 /* Describes db's last error. Replaces what *trouble held. */
 void trouble_of_database(sqlite3 *db, int rc, const char *path, Trouble *trouble);
 

@@ -150,12 +150,14 @@ static int spool_ready(Spool *spool) {
 static void spool_failed(Spool *spool, int rc) {
         Trouble trouble = { .state = STORAGE_OK };
         int primary = rc & 0xff;
+        bool corrupt;
 
         trouble_of_database(spool->db, rc, spool->path, &trouble);
+        corrupt = trouble.corrupt;
         spool_set_trouble(spool, trouble);
         if (!sqlite3_get_autocommit(spool->db))
                 (void)sqlite3_exec(spool->db, "ROLLBACK", NULL, NULL, NULL);
-        if (storage_is_corrupt(rc))
+        if (corrupt)
                 spool_put_aside(spool);
         else if (primary != SQLITE_FULL && primary != SQLITE_BUSY && primary != SQLITE_NOMEM)
                 spool->writable = false;
@@ -287,7 +289,7 @@ void spool_read_failed(Spool *spool, int rc) {
 
         if (spool->writable && storage_is_corrupt(rc)) {
                 spool_failed(spool, rc);
-                (void)spool_open_writer(spool);
+                (void)spool_ready(spool);
         } else if (!spool->writable) {
                 trouble_of_database(spool->db, rc, spool->path, &trouble);
                 spool_set_trouble(spool, trouble);

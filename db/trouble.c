@@ -62,15 +62,32 @@ bool storage_is_corrupt(int rc) {
         return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
 }
 
+static int last_errno(sqlite3 *db, int pointer) {
+        sqlite3_file *file = NULL;
+        int number = 0;
+
+        if (sqlite3_file_control(db, "main", pointer, (void *)&file) == SQLITE_OK && file && file->pMethods)
+                (void)file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number);
+        return number;
+}
+
+int database_last_errno(sqlite3 *db) {
+        int number = last_errno(db, SQLITE_FCNTL_FILE_POINTER);
+
+        return number != 0 ? number : last_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+}
+
 void trouble_of_database(sqlite3 *db, int rc, const char *path, Trouble *trouble) {
         int primary = rc & 0xff, error = 0;
 
         /* SQLite keeps the errno of an older failure too: only these two codes are about a system call. */
         if (db && (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN))
                 error = sqlite3_system_errno(db);
+        if (db && storage_is_corrupt(rc)) /* which every statement makes of an EIO (SQLITE_IOERR_CORRUPTFS) */
+                error = database_last_errno(db);
         trouble_deinit(trouble);
         trouble->state = storage_state_of(rc, error);
-        trouble->corrupt = storage_is_corrupt(rc);
+        trouble->corrupt = storage_is_corrupt(rc) && error == 0;
         trouble->hint = state_hints[trouble->state];
         trouble->detail = text_printf("%s: %s%s%s", path, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc),
                 error ? ": " : "", error ? strerror(error) : "");

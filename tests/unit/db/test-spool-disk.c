@@ -86,19 +86,31 @@ static void a_database_that_breaks_while_open_is_set_aside_and_the_row_kept(void
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events WHERE event_id='e2'"), 1);
 }
 
-/* A disk on which one read at an offset of the database fails, as often as it is told to. */
+/* A disk on which reads at an offset of the database fail, as often as it is told to: each, or each second. */
 static sqlite3_vfs failing_disk;
 static sqlite3_io_methods failing_methods;
 static const sqlite3_io_methods *real_methods;
 static sqlite3_int64 failing_offset;
-static int failures_left;
+static bool each_second, failed_before;
+static int failures_left, failed_errno;
 
 static int failing_read(sqlite3_file *file, void *buffer, int size, sqlite3_int64 offset) {
         if (failures_left > 0 && offset == failing_offset) {
-                failures_left--;
-                return SQLITE_IOERR_READ;
+                failed_before = !(each_second && failed_before);
+                if (failed_before) {
+                        failures_left--;
+                        failed_errno = EIO;
+                        return SQLITE_IOERR_CORRUPTFS; /* as of a real one; a statement then says CORRUPT */
+                }
         }
         return real_methods->xRead(file, buffer, size, offset);
+}
+
+static int failing_control(sqlite3_file *file, int op, void *argument) {
+        if (op != SQLITE_FCNTL_LAST_ERRNO)
+                return real_methods->xFileControl(file, op, argument);
+        *(int *)argument = failed_errno;
+        return SQLITE_OK;
 }
 
 static int failing_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *ret_flags) {
@@ -109,7 +121,9 @@ static int failing_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f
                 real_methods = file->pMethods;
                 failing_methods = *real_methods;
                 failing_methods.xRead = failing_read;
+                failing_methods.xFileControl = failing_control;
                 file->pMethods = &failing_methods;
+                failed_errno = 0;
         }
         return rc;
 }
@@ -133,8 +147,10 @@ static void a_page_that_can_not_be_read_does_not_set_the_record_aside(void **sta
         assert_int_equal(stat(scratch.path, &st), 0);
         use_failing_disk();
         for (failing_offset = 4096; failing_offset < st.st_size; failing_offset += 4096)
-                for (int n = 1; n <= 2; n++) { /* by chance, and twice the same */
-                        failures_left = n;
+                for (int n = 1; n <= 3; n++) { /* by chance, twice the same, and in each of two looks */
+                        failures_left = MIN_OF(n, 2);
+                        each_second = n == 3;
+                        failed_before = false;
                         spool = scratch_open(&scratch);
                         failures_left = 0;
                         assert_int_equal(set_aside(spool), 0);
@@ -144,6 +160,45 @@ static void a_page_that_can_not_be_read_does_not_set_the_record_aside(void **sta
                 }
         (void)sqlite3_vfs_unregister(&failing_disk);
         assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events"), 2);
+}
+
+/* Pages that are known are not read again, unless another has written. */
+static void write_beside(const Scratch *scratch) {
+        sqlite3 *db = NULL;
+
+        assert_int_equal(sqlite3_open_v2(scratch->path, &db, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "CREATE TABLE beside (i); DROP TABLE beside", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void a_page_that_can_not_be_read_any_more_does_not_either(void **state) {
+        _cleanup_(scratch_deinit) Scratch scratch;
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        unsigned failed = 0;
+        struct stat st;
+
+        scratch_init(&scratch);
+        use_failing_disk();
+        spool = scratch_open(&scratch);
+        assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e1", "r1", 1, AT)), 0);
+        spool_free(TAKE_PTR(spool));
+        assert_int_equal(stat(scratch.path, &st), 0);
+        for (failing_offset = 4096; failing_offset < st.st_size; failing_offset += 4096) {
+                spool = scratch_open(&scratch);
+                write_beside(&scratch);
+                failures_left = 1;
+                failed_before = false;
+                (void)store_one(spool, SPOOL_EVENT, make_event("e2", "r1", 2, AT));
+                failed += failures_left == 0;
+                failures_left = 0;
+                assert_int_equal(set_aside(spool), 0);
+                assert_int_equal(store_one(spool, SPOOL_EVENT, make_event("e2", "r1", 2, AT)), 0);
+                assert_int_equal(spool_state(spool), STORAGE_OK);
+                spool_free(TAKE_PTR(spool));
+        }
+        (void)sqlite3_vfs_unregister(&failing_disk);
+        assert_int_equal(count_rows(&scratch, "SELECT count(*) FROM watchdog_events"), 2);
+        assert_true(failed > 0);
 }
 
 static void two_corrupt_files_within_a_second_are_both_kept(void **state) {
@@ -436,6 +491,7 @@ int main(void) {
                 cmocka_unit_test(broken_pages_are_found_at_the_start),
                 cmocka_unit_test(a_database_that_breaks_while_open_is_set_aside_and_the_row_kept),
                 cmocka_unit_test(a_page_that_can_not_be_read_does_not_set_the_record_aside),
+                cmocka_unit_test(a_page_that_can_not_be_read_any_more_does_not_either),
                 cmocka_unit_test(two_corrupt_files_within_a_second_are_both_kept),
                 cmocka_unit_test(a_database_that_somebody_moved_away_is_begun_anew),
                 cmocka_unit_test(a_newer_schema_is_left_alone),
