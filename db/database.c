@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define BUSY_TIMEOUT_MSEC 1000 /* another recorder of the same directory, or a person with sqlite3 */
+#define BUSY_TIMEOUT_MSEC 1000                /* another recorder of the same directory, or a person with sqlite3 */
 #define QUICK_CHECK_MAX   (INT64_C(64) << 20) /* bytes; larger files are checked as they are read */
 #define CACHE_KIB         "-8192"             /* what is shipped was stored a moment ago */
 #define WAL_KEEP_BYTES    "4194304"           /* the -wal is cut back to this after a checkpoint */
