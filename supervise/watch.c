@@ -193,14 +193,15 @@ void watch_sample(Run *run, uint64_t now_usec) {
 }
 
 /* Far from the limit the looks of all runs fall on whole seconds, so that together they are one wake-up. */
-static uint64_t next_look_usec(const Run *run, uint64_t now_usec, uint64_t cost_usec) {
-        uint64_t limit = run->request.memory_bytes;
-        uint64_t delay = usec_sub(limit, run->watch.private_bytes) / (WATCH_GROWTH_BYTES / USEC_PER_SEC);
+uint64_t watch_next_look_usec(uint64_t limit, uint64_t private_bytes, uint64_t begun_usec, uint64_t cost_usec) {
+        uint64_t delay = usec_sub(limit, private_bytes) / (WATCH_GROWTH_BYTES / USEC_PER_SEC);
+        uint64_t rest = cost_usec * WATCH_COST_SHARE, wait = MAX_OF(MAX_OF(delay, WATCH_NEAR_USEC / 2), rest);
 
         if (limit == UINT64_MAX)
                 return USEC_INFINITY;
-        delay = MAX_OF(MAX_OF(delay, WATCH_NEAR_USEC / 2), cost_usec * (WATCH_COST_SHARE - 1));
-        return delay < WATCH_FAR_USEC ? now_usec + delay : (now_usec / WATCH_FAR_USEC + 1) * WATCH_FAR_USEC;
+        if (wait < WATCH_FAR_USEC)
+                return begun_usec + wait;
+        return ((begun_usec + (rest < WATCH_FAR_USEC ? 0 : rest)) / WATCH_FAR_USEC + 1) * WATCH_FAR_USEC;
 }
 
 int watch_memory(Run *run, uint64_t now_usec) {
@@ -221,7 +222,9 @@ int watch_memory(Run *run, uint64_t now_usec) {
                 if (r != 0)
                         return r;
         }
-        w->next_look_usec = next_look_usec(run, now_usec, clock_boottime_usec() - begun_usec);
+        w->look_cost_usec = clock_boottime_usec() - begun_usec;
+        w->next_look_usec =
+                watch_next_look_usec(run->request.memory_bytes, w->private_bytes, now_usec, w->look_cost_usec);
         return 0;
 }
 

@@ -18,13 +18,15 @@ int watch_oom(Run *run, bool *ret_max_grew);
 
 /*
  * Sampled memory: the RSS sum, and the exact PSS where the sum is above the limit; sets next_look_usec: at most 100 ms
- * from now near the limit, later when far from it (WATCH_GROWTH bytes a second are presumed) or when the look itself
- * took long (a tenth of a CPU at most, but once a second in any case).
+ * from now near the limit, later when far from it (WATCH_GROWTH bytes a second are presumed; at most a second) or when
+ * the look itself took long: a tenth of the time at most, however many processes there are. now_usec: its beginning.
  */
 #define WATCH_NEAR_USEC    (100 * UINT64_C(1000))
 #define WATCH_FAR_USEC     (1000 * UINT64_C(1000))
 #define WATCH_GROWTH_BYTES (UINT64_C(2) << 30)
 int watch_memory(Run *run, uint64_t now_usec);
+/* BOOTTIME of the look after one that was begun then and took so long. */
+uint64_t watch_next_look_usec(uint64_t limit_bytes, uint64_t private_bytes, uint64_t begun_usec, uint64_t cost_usec);
 /* The exact figure now: Pss_Anon + Pss_Shmem of all processes. 0, GROUP_E_GONE. */
 int watch_exactly(Run *run);
 

@@ -210,7 +210,7 @@ static void the_next_look_is_within_its_bounds(void **state) {
                 /* On a busy machine the look itself takes long, and the next one is the later. */
                 cost_usec = 10 * (clock_boottime_usec() - now_usec);
                 wait_usec = run->watch.next_look_usec - now_usec;
-                assert_in_range(wait_usec, 1, WATCH_FAR_USEC);
+                assert_in_range(wait_usec, 1, MAX_OF(WATCH_FAR_USEC, cost_usec + WATCH_FAR_USEC));
                 if (limits[i] <= 64 * MIB)
                         assert_in_range(wait_usec, 1, MAX_OF(WATCH_NEAR_USEC, cost_usec));
                 if (limits[i] == 1024 * MIB)
@@ -221,6 +221,26 @@ static void the_next_look_is_within_its_bounds(void **state) {
                         assert_int_equal(run->watch.next_look_usec % WATCH_FAR_USEC, 0); /* with all others */
         }
         family_end();
+}
+
+/* Two hundred thousand processes: a look of them takes seconds, and the next must not be due before it is over. */
+static void a_look_takes_a_tenth_of_the_time_however_long_it_is(void **state) {
+        static const struct {
+                uint64_t private_bytes, begun_usec, cost_usec, next_usec;
+        } looks[] = {
+                { (uint64_t)(1 * MIB), 1, 0, 1 * USEC_PER_SEC }, /* far from the limit: on the whole second */
+                { (uint64_t)(4095 * MIB), 1, 0, 50001 },         /* near: at once, nearly */
+                { (uint64_t)(4095 * MIB), 1, 20000, 200001 },
+                { (uint64_t)(5000 * MIB), 1, 99999, 999991 }, /* above it and not ended: only the sum is */
+                { (uint64_t)(5000 * MIB), 1, 100000, 2 * USEC_PER_SEC },
+                { (uint64_t)(1 * MIB), 1, 99999, 1 * USEC_PER_SEC },
+                { (uint64_t)(1 * MIB), 500000, 11 * USEC_PER_SEC, 111 * USEC_PER_SEC },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(looks); i++)
+                assert_int_equal(watch_next_look_usec((uint64_t)(4096 * MIB), looks[i].private_bytes,
+                                         looks[i].begun_usec, looks[i].cost_usec),
+                        looks[i].next_usec);
 }
 
 static void without_a_limit_there_is_no_next_look(void **state) {
@@ -393,6 +413,7 @@ int main(void) {
                 cmocka_unit_test_teardown(a_sample_of_what_stands_still_asks_for_the_sum_only, end_last),
                 cmocka_unit_test_teardown(a_copy_on_write_is_seen_though_rss_stands_still, end_last),
                 cmocka_unit_test_teardown(the_next_look_is_within_its_bounds, end_last),
+                cmocka_unit_test(a_look_takes_a_tenth_of_the_time_however_long_it_is),
                 cmocka_unit_test_teardown(without_a_limit_there_is_no_next_look, end_last),
                 cmocka_unit_test_teardown(a_launcher_pid_used_again_has_no_family, end_last),
                 cmocka_unit_test_teardown(the_peak_outlives_the_memory, end_last),
