@@ -278,7 +278,6 @@ class Service(ScidexTest):
         first.socket.close()
         with world.client() as second:
             os.write(go_write, b"x")
-            eventually(lambda: "inner" in [row["analysis_id"] for row in world.list()])
             eventually(lambda: "populated 0" in read_text(events, "populated 0"), 20, every=0)
             second.call("launch", request=request, again=True)
             eventually(lambda: world.history(analysis_id="inner"), 10, "the nested run is recorded")

@@ -788,8 +788,12 @@ class World:
 
     def is_one_starting(self):
         """Whether a program of ours is there, or has just begun to be one: in the middle of an exec it has no environment."""
-        just_begun = [pid for pid in adopted() if is_alive(pid) and not read_text(f"/proc/{pid}/environ", "")]
-        return any(process_comm(pid) in OWN_COMMS for pid in self.ours() + just_begun)
+
+        def may_be_ours(pid):
+            environment = read_text(f"/proc/{pid}/environ", "")
+            return not environment or self.mark in environment.split("\0")
+
+        return any(is_alive(pid) and process_comm(pid) in OWN_COMMS for pid in filter(may_be_ours, adopted() + self.ours()))
 
     def is_ours(self, pid):
         return self.test_id in read_text(f"/proc/{pid}/environ", "") or process_parent(pid) == os.getpid()
