@@ -37,6 +37,8 @@ class MemoryTest(ScidexTest):
 
 
 class Limit(MemoryTest):
+    alone = True  # there is one disk
+
     def test_an_allocation_beyond_the_limit_ends_within_a_second_of_reaching_it(self):
         launch = self.start_scidex("--memory", "256M", "--analysis-id", "SDA-42", "--", "python3", "-c", "b=bytearray(1<<30)")
         group = launch.run()["group"]
@@ -167,6 +169,8 @@ class Limit(MemoryTest):
 class Ancestor(MemoryTest):
     """An OOM that somebody else's limit caused."""
 
+    alone = True  # there is one disk
+
     def limit_parent(self, size):
         write_text(os.path.join(self.here().tree_parent, "memory.max"), str(size))
 
@@ -211,6 +215,8 @@ class Ancestor(MemoryTest):
 
 
 class Thrashing(MemoryTest):
+    alone = True  # there is one disk
+
     def setUp(self):
         super().setUp()
         require("disk")

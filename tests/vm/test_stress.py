@@ -139,6 +139,9 @@ def forget_shared_memory(before):
 class Storm(ScidexTest):
     """One table at once in one world, with one supervisor that is there before and after."""
 
+    # It takes what the machine has, and looks at what is left on all of it.
+    alone = True
+
     def setUp(self):
         super().setUp()
         require("memory-controller", "pids-controller", "root")

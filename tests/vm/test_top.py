@@ -47,6 +47,8 @@ def cache_of(group):
 
 
 class Truth(ScidexTest):
+    alone = True  # there is one disk
+
     def setUp(self):
         super().setUp()
         require("memory-controller", "pids-controller", "disk")
