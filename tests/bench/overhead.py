@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """What a run loses by being one: programs that compute, only allocate, only make children, with and without scidex.
 
-    tests/bench/overhead.py [--pairs N] [--json FILE] [--check]
+    tests/bench/overhead.py [--pairs N] [--turns N] [--json FILE] [--check]
 
-In pairs, with and without, in an order that changes; the program times itself (work.c), so that the launch is not in it.
-A pair's ratio is not touched by what the machine does for longer than a pair. Promised is the upper end of the 95 %
-confidence interval (bootstrap) of the median of these ratios: at most 1 % for the one that computes, 3 % for the other.
+In pairs of processes, one in a run and one beside it, on one processor, that take turns of some ten ms: what the machine
+does for longer than that touches both alike. The program times its turns itself (work.c), so that no launch is in them. A
+pair's ratio is the median of its turns'; each pair has new processes, for where their memory lies makes a difference of
+its own. Promised is the upper end of the 95 % confidence interval (bootstrap) of the median over the pairs: at most 1 % for
+the one that computes, 3 % for the other.
 Processor time is what is promised about: it has in it what the group's accounting costs, and not who else was running.
 The wall clock's ratio stands beside it. Of the one that makes children nothing is promised: only the parent's processor time
 is in its figures.
@@ -15,6 +17,7 @@ which the kernel counts memory and processes, too: there the figures say what a 
 what accounting costs beside none.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -23,36 +26,55 @@ import figures
 import scidextest
 from scidextest import World, helper, host_controllers, program
 
-# Program: how much of it is about a quarter of a second here, and the most that it may lose.
+# Program: how much of it is a turn, and the most that it may lose.
 PROGRAMS = {
-    "cpu": ("8" if scidextest.IN_VM else "400", 1.01),
-    "alloc": ("2" if scidextest.IN_VM else "4", 1.03),
-    "fork": ("100" if scidextest.IN_VM else "600", None),
+    "cpu": ("2" if scidextest.IN_VM else "20", 1.01),
+    "alloc": ("1", 1.03),
+    "fork": ("20" if scidextest.IN_VM else "40", None),
 }
 
 
-def once(command, environment):
-    """(wall, processor) nanoseconds of the work itself."""
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
-    wall, cpu, _ = done.stdout.split()
-    return int(wall), int(cpu)
+class Worker:
+    """A process that works a turn when it is told to."""
+
+    def __init__(self, command, environment):
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def turn(self):
+        """(wall, processor) nanoseconds of the work itself."""
+        self.process.stdin.write(b"x")
+        self.process.stdin.flush()
+        wall, cpu, _ = self.process.stdout.readline().split()
+        return int(wall), int(cpu)
+
+    def end(self):
+        self.process.stdin.close()
+        status = self.process.wait()
+        self.process.stdout.close()
+        if status:
+            raise RuntimeError(f"{self.process.args} ended with {status}")
 
 
-def pairs(world, work, number):
+def pair(inside, work, environment, turns):
+    """Medians of with / without over the turns: of processor time, of wall clock."""
+    ours, bare = Worker(inside, environment), Worker(work, environment)
+    cpu, wall = [], []
+    ours.turn(), bare.turn()
+    for index in range(turns):
+        both = {}
+        for worker in (ours, bare) if index % 2 else (bare, ours):
+            both[worker] = worker.turn()
+        wall.append(both[ours][0] / both[bare][0])
+        cpu.append(both[ours][1] / both[bare][1])
+    ours.end(), bare.end()
+    return statistics.median(cpu), statistics.median(wall)
+
+
+def pairs(world, work, number, turns):
     """Ratios with / without: of processor time, of wall clock."""
-    environment = world.environment()
     limits = () if "memory" in host_controllers() else ("--memory", "infinity")
     inside = [program("scidex-run"), "--quiet", *limits, "--", *work]
-    cpu, wall = [], []
-    once(inside, environment)
-    for index in range(number):
-        if index % 2:
-            ours, bare = once(inside, environment), once(work, environment)
-        else:
-            bare, ours = once(work, environment), once(inside, environment)
-        wall.append(ours[0] / bare[0])
-        cpu.append(ours[1] / bare[1])
-    return cpu, wall
+    return zip(*(pair(inside, work, world.environment(), turns) for _ in range(number)))
 
 
 def percent(ratio):
@@ -61,15 +83,18 @@ def percent(ratio):
 
 def main():
     parser = figures.parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=40 if scidextest.IN_VM else 80, help="with and without, of each program")
+    parser.add_argument("--pairs", type=int, default=30, help="of processes, of each program (%(default)s)")
+    parser.add_argument("--turns", type=int, default=40, help="of each process (%(default)s)")
     options = parser.parse_args()
     scidextest.become_subreaper()
     report, world, rows, promises = figures.Report("overhead"), World(), [], []
     report.say_if_no_memory("nothing is charged to the run's group")
     try:
         world.start_daemon()
+        # One processor for all that is started from here; the supervisor has its own, and nothing to do.
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         for name, (amount, most) in PROGRAMS.items():
-            cpu, wall = pairs(world, [helper("work"), name, amount], options.pairs)
+            cpu, wall = pairs(world, [helper("work"), name, amount, "turns"], options.pairs, options.turns)
             low, high = figures.interval(cpu)
             wall_low, wall_high = figures.interval(wall)
             rows.append([name, percent(statistics.median(cpu)), percent(low), percent(high), percent(statistics.median(wall)), percent(wall_low), percent(wall_high), len(cpu)])

@@ -1,8 +1,10 @@
 /*
- * work cpu|alloc|fork AMOUNT: does it, and prints the nanoseconds of wall clock and of processor time that it took.
+ * work cpu|alloc|fork AMOUNT [turns]: does it, and prints the nanoseconds of wall clock and of processor time that it
+ * took.
  *
  * What overhead.py starts with and without scidex, and favordynmods.py with and without that option. It times itself,
- * so that nothing of a launch is in its figures.
+ * so that nothing of a launch is in its figures. With `turns` it does so once for each byte of its stdin, until that
+ * ends: two of them that take turns of some ms see the same machine.
  *
  * - cpu: AMOUNT million steps of a generator, whose result is printed so that nothing can be left out.
  *
@@ -11,6 +13,7 @@
  * - fork: AMOUNT children that end at once, one after the other. Their processor time is not in the figure.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,20 +77,33 @@ static const struct {
         uint64_t (*function)(long amount);
 } works[] = { { "cpu", compute }, { "alloc", allocate }, { "fork", make_children } };
 
-int main(int argc, char **argv) {
-        long amount = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+/* Returns 0, or -1 when there is nothing to do. */
+static int turn(const char *name, long amount) {
         long long wall = nsec(CLOCK_MONOTONIC), cpu = nsec(CLOCK_PROCESS_CPUTIME_ID);
         uint64_t result = 0;
 
         for (size_t i = 0; amount > 0 && i < sizeof(works) / sizeof(works[0]); i++)
-                if (strcmp(argv[1], works[i].name) == 0)
+                if (strcmp(name, works[i].name) == 0)
                         result = works[i].function(amount);
-        if (result == 0) {
-                fprintf(stderr, "usage: work cpu|alloc|fork AMOUNT\n");
-                return 2;
-        }
+        if (result == 0)
+                return -1;
         wall = nsec(CLOCK_MONOTONIC) - wall;
         cpu = nsec(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         printf("%lld %lld %llu\n", wall, cpu, (unsigned long long)result);
+        return fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+        long amount = argc >= 3 ? strtol(argv[2], NULL, 10) : 0;
+        bool turns = argc == 4 && strcmp(argv[3], "turns") == 0;
+        char byte;
+
+        if (argc < 3 || argc > 4 || (argc == 4 && !turns) || (!turns && turn(argv[1], amount) < 0)) {
+                fprintf(stderr, "usage: work cpu|alloc|fork AMOUNT [turns]\n");
+                return 2;
+        }
+        while (turns && read(STDIN_FILENO, &byte, 1) == 1)
+                if (turn(argv[1], amount) < 0)
+                        return 2;
         return 0;
 }
