@@ -1,20 +1,20 @@
 #!/usr/bin/python3
 """What a run loses by being one: programs that compute, only allocate, only make children, with and without scidex.
 
-    tests/bench/overhead.py [--pairs N] [--turns N] [--json FILE] [--check]
+    tests/bench/overhead.py [--processes N] [--turns N] [--json FILE] [--check]
 
-In pairs of processes, one in a run and one beside it, on one processor, that take turns of some ten ms: what the machine
-does for longer than that touches both alike. The program times its turns itself (work.c), so that no launch is in them. A
-pair's ratio is the median of its turns'; each pair has new processes, for where their memory lies makes a difference of
-its own. Promised is the upper end of the 95 % confidence interval (bootstrap) of the median over the pairs: at most 1 % for
-the one that computes, 3 % for the other.
+One process that works in turns of some ten ms, which it times itself (work.c): every second turn in its run's group, with
+the limits and the supervisor's eye on it, every other one in the group that the bench is in, where it is moved to before.
+So both see the same machine, and the same memory: where that lies makes a greater difference than what is measured. A
+process's figure is the median of with / without over its turns. Promised is the upper end of the 95 % confidence interval
+(bootstrap) of the median over the processes: at most 1 % for the one that computes, 3 % for the one that allocates.
 Processor time is what is promised about: it has in it what the group's accounting costs, and not who else was running.
 The wall clock's ratio stands beside it. Of the one that makes children nothing is promised: only the parent's processor time
 is in its figures.
 
-Without is the group that the bench is in. Under systemd in a guest that is the unit of the command (scidex-vm.service), for
-which the kernel counts memory and processes, too: there the figures say what a group of one's own and its limits cost, not
-what accounting costs beside none.
+Without is the group that the bench is in. With a bare init in a guest that is the root, of which the kernel counts nothing.
+Under systemd it is the unit of the command (scidex-vm.service), for which it counts memory and processes, too: there the
+figures say what a group of one's own and its limits cost, not what accounting costs beside none.
 """
 
 import os
@@ -24,7 +24,7 @@ import sys
 
 import figures
 import scidextest
-from scidextest import World, helper, host_controllers, program
+from scidextest import World, cgroup_mount, helper, host_controllers, read_text, write_text
 
 # Program: how much of it is a turn, and the most that it may lose.
 PROGRAMS = {
@@ -35,46 +35,48 @@ PROGRAMS = {
 
 
 class Worker:
-    """A process that works a turn when it is told to."""
+    """A process that works a turn when it is told to, in the group that it is told to."""
 
-    def __init__(self, command, environment):
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, world, *work):
+        limits = () if "memory" in host_controllers() else ("--memory", "infinity")
+        # Somebody stays in the run, so that it is not over while its main process is outside.
+        self.launch = world.start("--quiet", *limits, "--", "sh", "-c", 'sleep 1000 & exec "$@"', "sh", helper("work"), *work, "turns", stdin=subprocess.PIPE)
+        self.pid = self.launch.main_pid()
+        self.inside = self.launch.run()["group"]
 
-    def turn(self):
+    def turn(self, group):
         """(wall, processor) nanoseconds of the work itself."""
-        self.process.stdin.write(b"x")
-        self.process.stdin.flush()
-        wall, cpu, _ = self.process.stdout.readline().split()
+        write_text(os.path.join(group, "cgroup.procs"), str(self.pid))
+        self.launch.process.stdin.write(b"x")
+        self.launch.process.stdin.flush()
+        wall, cpu, _ = self.launch.read_line(60).split()
         return int(wall), int(cpu)
 
     def end(self):
-        self.process.stdin.close()
-        status = self.process.wait()
-        self.process.stdout.close()
-        if status:
-            raise RuntimeError(f"{self.process.args} ended with {status}")
+        write_text(os.path.join(self.inside, "cgroup.procs"), str(self.pid))
+        self.launch.process.stdin.close()
+        result = self.launch.wait()
+        if result.status:
+            raise SystemExit(f"overhead: {result}")
 
 
-def pair(inside, work, environment, turns):
-    """Medians of with / without over the turns: of processor time, of wall clock."""
-    ours, bare = Worker(inside, environment), Worker(work, environment)
-    cpu, wall = [], []
-    ours.turn(), bare.turn()
+def own_group():
+    path = next(line[3:].strip() for line in read_text("/proc/self/cgroup").splitlines() if line.startswith("0::"))
+    return cgroup_mount() + path
+
+
+def ratios(world, work, turns):
+    """Medians of with / without over the turns of one process: of processor time, of wall clock."""
+    worker, outside, cpu, wall = Worker(world, *work), own_group(), [], []
+    groups = (worker.inside, outside)
+    for group in groups:
+        worker.turn(group)
     for index in range(turns):
-        both = {}
-        for worker in (ours, bare) if index % 2 else (bare, ours):
-            both[worker] = worker.turn()
-        wall.append(both[ours][0] / both[bare][0])
-        cpu.append(both[ours][1] / both[bare][1])
-    ours.end(), bare.end()
+        found = {group: worker.turn(group) for group in (groups if index % 2 else reversed(groups))}
+        wall.append(found[worker.inside][0] / found[outside][0])
+        cpu.append(found[worker.inside][1] / found[outside][1])
+    worker.end()
     return statistics.median(cpu), statistics.median(wall)
-
-
-def pairs(world, work, number, turns):
-    """Ratios with / without: of processor time, of wall clock."""
-    limits = () if "memory" in host_controllers() else ("--memory", "infinity")
-    inside = [program("scidex-run"), "--quiet", *limits, "--", *work]
-    return zip(*(pair(inside, work, world.environment(), turns) for _ in range(number)))
 
 
 def percent(ratio):
@@ -83,8 +85,8 @@ def percent(ratio):
 
 def main():
     parser = figures.parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=30, help="of processes, of each program (%(default)s)")
-    parser.add_argument("--turns", type=int, default=40, help="of each process (%(default)s)")
+    parser.add_argument("--processes", type=int, default=20, help="of each program (%(default)s)")
+    parser.add_argument("--turns", type=int, default=40, help="of each process, in each group (%(default)s)")
     options = parser.parse_args()
     scidextest.become_subreaper()
     report, world, rows, promises = figures.Report("overhead"), World(), [], []
@@ -94,7 +96,7 @@ def main():
         # One processor for all that is started from here; the supervisor has its own, and nothing to do.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         for name, (amount, most) in PROGRAMS.items():
-            cpu, wall = pairs(world, [helper("work"), name, amount, "turns"], options.pairs, options.turns)
+            cpu, wall = zip(*(ratios(world, (name, amount), options.turns) for _ in range(options.processes)))
             low, high = figures.interval(cpu)
             wall_low, wall_high = figures.interval(wall)
             rows.append([name, percent(statistics.median(cpu)), percent(low), percent(high), percent(statistics.median(wall)), percent(wall_low), percent(wall_high), len(cpu)])
@@ -104,7 +106,7 @@ def main():
         left = world.finish()
     report.table(
         "What a run loses by being one, in %",
-        ["", "CPU median", "95 % from", "to", "wall median", "95 % from", "to", "pairs"], rows,
+        ["", "CPU median", "95 % from", "to", "wall median", "95 % from", "to", "processes"], rows,
     )  # fmt: skip
     for promise in promises:
         report.promise(*promise, " x")
