@@ -120,6 +120,8 @@ class Scale:
             "launcher": statistics.median(launchers) if launchers else None,
             "fds": len(os.listdir(f"/proc/{self.pid}/fd")), "late": late, "launches": launches,
         })  # fmt: skip
+        row = self.rows[-1]  # the next number may take a quarter of an hour, and then not be reached
+        print(f"  {number} runs: {row['wakeups']:.2f} wake-ups/s, CPU {row['cpu'] * 100:.2f} %, RSS {rss / 1024:.1f} MiB, private {own / 1024:.1f} MiB", flush=True)
 
     def end_all(self):
         """Seconds until all are over, asked at once; of them the supervisor's processor time."""

@@ -159,8 +159,9 @@ def judge_events(chaos, one, row, events):
     if not least <= len(events) <= most or any(other != reason for other in found):
         chaos.find("events", one, f"{row['verdict']} ({row['detail']}) with events {found}, owed: {least} to {most} {reason}; hit by {sorted(one.hits)}")
     for event in events:
-        # One whose limit passes, or that is cancelled, before it began has nobody to ignore a TERM.
-        termed = any(sent["processes"] for sent in json.loads(event["signals"]) if sent["signal"] == "TERM")
+        # One whose limit passes, or that is cancelled, before it began has nobody to ignore a TERM. What a launcher was told
+        # and has handed over, when nobody could record it, has no lists (docs/protocol.md).
+        termed = any(sent["processes"] for sent in json.loads(event["signals"] or "[]") if sent["signal"] == "TERM")
         ready = one.started_as() if not one.kind.leaves else event["reason"] == "orphan"  # who is left ignores it by then
         if one.kind.ignores and ready and termed and not one.hits & DISTURBS and event["kill_at"] is None:
             chaos.find("kill", one, f"it ignores TERM, and nobody has killed it: {event}")
