@@ -9,6 +9,7 @@
 #include "cmd/scidex-supervisor/options.h"
 #include "cmd/scidex-supervisor/pass.h"
 #include "supervise/supervisor.h"
+#include <sys/prctl.h>
 #include <systemd/sd-daemon.h>
 
 int main(int argc, char **argv) {
@@ -18,6 +19,8 @@ int main(int argc, char **argv) {
         int r;
 
         log_open("scidex-supervisor", LOG_LEVEL_INFO);
+        /* A heap of small things: huge pages would fill what was given back of it again. No run is a child of ours. */
+        (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
         r = options_parse(argc, argv, &options);
         if (r != 0)
                 return r > 0 ? EXIT_SUCCESS : OPTIONS_EXIT_USAGE;

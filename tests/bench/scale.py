@@ -32,6 +32,7 @@ from scidextest import IN_VM, World, become_subreaper, eventually, helper, host_
 
 PROBES = 20
 SETTLE_SEC = 4  # rounds of samples that were held up by the launches
+SETTLE_MOST_SEC, SETTLED_SHARE = 180, 0.02  # and until the recorder has written what was launched
 WAKEUPS_MOST = 1.2  # a second, by runs: one, and what falls beside the whole second
 RUN_KIB_MOST = 4
 MANY, MANY_MIB_MOST = 10_000, 64
@@ -83,10 +84,18 @@ class Scale:
             self.world.status()
         return (processor_sec(self.pid) - before) / PROBES
 
+    def settle(self, recorder):
+        end = time.monotonic() + SETTLE_MOST_SEC
+        while time.monotonic() < end:
+            before = processor_sec(recorder)
+            time.sleep(SETTLE_SEC)
+            if processor_sec(recorder) - before < SETTLED_SHARE * SETTLE_SEC:
+                return
+
     def watch(self):
         """Wake-ups a second and shares of a processor, supervisor and recorder, while nothing happens."""
         pids = self.pid, self.world.recorder_pid()
-        time.sleep(SETTLE_SEC)
+        self.settle(pids[1])
         before, begin = [(wakeups(pid), processor_sec(pid)) for pid in pids], time.monotonic()
         time.sleep(self.options.window)
         after, seconds = [(wakeups(pid), processor_sec(pid)) for pid in pids], time.monotonic() - begin
