@@ -11,6 +11,7 @@
 #include "control/server-internal.h"
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -22,14 +23,14 @@
 
 struct Packet {
         STAILQ_ENTRY(Packet) link;
-        json_t *body;             /* owned */
+        char *text;               /* owned */
         int fds[MESSAGE_MAX_FDS]; /* owned */
         size_t n_fds;
         size_t size;
 };
 
 static void packet_free(Packet *packet) {
-        json_decref(packet->body);
+        free(packet->text);
         for (size_t i = 0; i < packet->n_fds; i++)
                 (void)close_fd(packet->fds[i]);
         free(packet);
@@ -144,7 +145,7 @@ static int client_flush(Client *client) {
         Packet *packet;
 
         while ((packet = STAILQ_FIRST(&client->queue))) {
-                int r = message_send(client->fd, packet->body, packet->fds, packet->n_fds);
+                int r = message_send_text(client->fd, packet->text, packet->fds, packet->n_fds);
 
                 if (r == -EAGAIN)
                         return r;
@@ -254,13 +255,15 @@ int connection_new(Server *server, int fd, const Peer *peer, Client **ret) {
         return 0;
 }
 
-static int packet_new(const json_t *body, const int *fds, size_t n_fds, Packet **ret) {
+static int packet_new(const char *text, const int *fds, size_t n_fds, Packet **ret) {
         _cleanup_(packet_freep) Packet *packet = calloc(1, sizeof(*packet));
 
         if (!packet)
                 return -ENOMEM;
-        packet->body = json_incref((json_t *)body);
-        packet->size = json_dumpb(body, NULL, 0, JSON_COMPACT);
+        packet->text = strdup(text);
+        if (!packet->text)
+                return -ENOMEM;
+        packet->size = strlen(text);
         if (packet->size > MESSAGE_MAX_BYTES || n_fds > MESSAGE_MAX_FDS)
                 return -EMSGSIZE;
         for (size_t i = 0; i < n_fds; i++) {
@@ -275,6 +278,12 @@ static int packet_new(const json_t *body, const int *fds, size_t n_fds, Packet *
 }
 
 int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds) {
+        _cleanup_(freep) char *text = json_to_text(body);
+
+        return text ? client_send_text(client, text, fds, n_fds) : -ENOMEM;
+}
+
+int client_send_text(Client *client, const char *text, const int *fds, size_t n_fds) {
         Packet *packet = NULL;
         int r;
 
@@ -285,7 +294,7 @@ int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds
                 return -ENOBUFS;
         }
         if (client->n_queue == 0) {
-                r = message_send(client->fd, body, fds, n_fds);
+                r = message_send_text(client->fd, text, fds, n_fds);
                 if (r == 0)
                         connection_look_again(client);
                 if (r != -EAGAIN)
@@ -295,7 +304,7 @@ int client_send(Client *client, const json_t *body, const int *fds, size_t n_fds
                 connection_drop(client);
                 return -ENOBUFS;
         }
-        r = packet_new(body, fds, n_fds, &packet);
+        r = packet_new(text, fds, n_fds, &packet);
         if (r < 0)
                 return r;
         STAILQ_INSERT_TAIL(&client->queue, packet, link);

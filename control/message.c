@@ -58,16 +58,18 @@ static void control_add_fds(struct msghdr *header, const int *fds, size_t n_fds)
 
 int message_send(int fd, const json_t *body, const int *fds, size_t n_fds) {
         _cleanup_(freep) char *text = json_to_text(body);
+
+        return text ? message_send_text(fd, text, fds, n_fds) : -ENOMEM;
+}
+
+int message_send_text(int fd, const char *text, const int *fds, size_t n_fds) {
         union {
                 char bytes[CMSG_SPACE(MESSAGE_MAX_FDS * sizeof(int))];
                 struct cmsghdr align;
         } control = { 0 };
-        struct iovec part = { .iov_base = text };
+        struct iovec part = { .iov_base = (void *)text, .iov_len = strlen(text) };
         struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
 
-        if (!text)
-                return -ENOMEM;
-        part.iov_len = strlen(text);
         if (part.iov_len > MESSAGE_MAX_BYTES || n_fds > MESSAGE_MAX_FDS)
                 return -EMSGSIZE;
         if (n_fds > 0) {

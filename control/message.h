@@ -32,6 +32,8 @@ typedef struct Message {
 
 /* sendmsg(2), MSG_NOSIGNAL; blocks if the socket does. 0, -EAGAIN, -EPIPE, -EMSGSIZE (nothing was sent), -errno. */
 int message_send(int fd, const json_t *body, const int *fds, size_t n_fds);
+/* The same of a body that is text already: one JSON object, compact. */
+int message_send_text(int fd, const char *text, const int *fds, size_t n_fds);
 /*
  * recvmsg(2). 0, MESSAGE_E_*, -EAGAIN, -errno. Nothing to free unless 0. -ENOMEM: nothing was taken, try again;
  * -ENOBUFS: the packet was lost for want of memory.

@@ -22,10 +22,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define WINDOW       32                      /* rows on the wire */
-#define WINDOW_BYTES (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
-#define BURST_BYTES \
-        (UINT64_C(64) << 10) /* of text, ten times that in memory: once so much waited and is gone, it goes back */
+#define WINDOW           32                      /* rows on the wire */
+#define WINDOW_BYTES     (2 * MESSAGE_MAX_BYTES) /* and this much: the server drops who has 4 packets' worth queued */
+#define BURST_BYTES      (UINT64_C(64) << 10)    /* once so much waited and is gone, it goes back */
 #define RESTART_MIN_USEC (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC (5 * USEC_PER_SEC)
 
@@ -34,7 +33,7 @@ typedef struct Entry {
         uint64_t n;
         const char *op; /* static */
         char *id;       /* owned */
-        json_t *body;   /* owned */
+        char *text;     /* owned; the packet */
         size_t size;
         bool sent;
 } Entry;
@@ -65,7 +64,7 @@ struct Recorder {
 static int recorder_start(Recorder *r);
 
 static void entry_free(Entry *entry) {
-        json_decref(entry->body);
+        free(entry->text);
         free(entry->id);
         free(entry);
 }
@@ -85,7 +84,7 @@ static void pump(Recorder *r) {
                         return;
                 if (entry->sent)
                         continue;
-                if (client_send(r->link, entry->body, NULL, 0) < 0)
+                if (client_send_text(r->link, entry->text, NULL, 0) < 0)
                         return;
                 entry->sent = true;
                 r->n_sent++;
@@ -388,7 +387,7 @@ int recorder_set_postgres(Recorder *r, const char *postgres) {
 
 int recorder_send(Recorder *r, const char *op, const char *member, json_t *object, const char *id) {
         _cleanup_(json_decrefp) json_t *owned = object, *body = NULL;
-        _cleanup_(freep) char *text = NULL;
+        _cleanup_(freep) char *text = NULL, *name = strdup(id);
         Entry *entry;
 
         if (!owned)
@@ -404,18 +403,17 @@ int recorder_send(Recorder *r, const char *op, const char *member, json_t *objec
                 return -EMSGSIZE;
         }
         body = message_request(op);
-        text = strdup(id);
+        if (!body || (member ? json_object_set(body, member, owned) : json_object_update(body, owned)) < 0 ||
+                json_object_set_new(body, "n", json_integer((json_int_t)++r->next_n)) < 0)
+                return -ENOMEM;
+        text = json_to_text(body);
         entry = calloc(1, sizeof(*entry));
-        if (!body || !text || !entry ||
-                (member ? json_object_set(body, member, owned) : json_object_update(body, owned)) < 0 ||
-                json_object_set_new(body, "n", json_integer((json_int_t)++r->next_n)) < 0) {
+        if (!text || !name || !entry) {
                 free(entry);
                 return -ENOMEM;
         }
-        *entry = (Entry){
-                .n = r->next_n, .op = op, .id = TAKE_PTR(text), .size = json_dumpb(body, NULL, 0, JSON_COMPACT)
-        };
-        entry->body = TAKE_PTR(body);
+        *entry = (Entry){ .n = r->next_n, .op = op, .id = TAKE_PTR(name), .size = strlen(text) };
+        entry->text = TAKE_PTR(text);
         TAILQ_INSERT_TAIL(&r->entries, entry, link);
         r->n_entries++;
         r->bytes += entry->size;
