@@ -773,6 +773,10 @@ class World:
         # A launcher that was ended while it started one leaves it: it does not answer yet, and would not end well now.
         with contextlib.suppress(AssertionError):
             eventually(lambda: self.supervisor_pid() or not self.is_one_starting(), 5)
+        # A daemon behind a private one that a launcher was quicker to start waits, and would be the next.
+        if self.daemon and self.daemon.poll() is None and self.supervisor_pid() not in (None, self.daemon.pid):
+            self.daemon.kill()
+            self.daemon.wait()
         try:
             self.stop_supervisor()
         except (AssertionError, OSError) as error:
