@@ -26,7 +26,7 @@ from orphans import Watchdog, spread_out
 from scidextest import IN_VM, MIB, SLOW, World, helper, host_controllers, read_text
 
 LIMIT_MIB = 200
-RATES = (10, 50) if IN_VM else (50, 500)  # MiB a second
+RATES = (20, 100) if IN_VM else (50, 500)  # MiB a second
 MOST_MIB = LIMIT_MIB + (1024 if IN_VM else 2048)
 ROUNDS, QUICK_ROUNDS = 7, 3
 SLOW_ROUNDS, SLOW_SEC = 4, 30  # of the watchdog of each 30 s, all at once

@@ -10,6 +10,8 @@ from scidextest import ScidexTest, cgroup_mount, eventually, helper, is_alive, n
 
 
 class DefaultTree(ScidexTest):
+    alone = True  # systemd is everybody's, and starts anew here
+
     def setUp(self):
         super().setUp()
         require("root", "memory-controller")
