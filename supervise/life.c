@@ -24,7 +24,7 @@
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
 #define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
-#define LOOK_LONG_USEC (3 * USEC_PER_MSEC)
+#define LOOK_LONG_USEC (10 * USEC_PER_MSEC)
 #define LOOK_SHARE     3 /* all looks that take that long take at most this part of the time */
 
 #define SPIN_USEC USEC_PER_MSEC /* a timer that was due and is due again lets others have their turn */

@@ -16,6 +16,8 @@ BUSY_SECONDS = 20
 
 
 class Idle(ScidexTest):
+    alone = True  # what others signal to their process group, timeout(1) say, wakes it too
+
     def setUp(self):
         super().setUp()
         if "ASAN_OPTIONS" in os.environ:
