@@ -9,6 +9,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import scidextest  # noqa: E402
@@ -58,6 +59,11 @@ def reap_all(pids):
             eventually(lambda pid=pid: os.waitpid(pid, os.WNOHANG)[0] == pid, every=0.001)
 
 
+# The kernel tells of a group's cgroup.events at most each 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV, kernel/cgroup/cgroup.c): of a
+# crowd that has just come the end would be heard of that much late.
+NOTIFY_SEC = 0.03
+
+
 class RawCrowd:
     """A crowd in a group that nobody supervises. PREFIX: a program that executes it, as `timeout 1`; .executed: when."""
 
@@ -76,6 +82,7 @@ class RawCrowd:
         """kill-floor: when it began, when it was through, and when the last one was dead."""
         pids = scidextest.group_processes(self.group)
         watch = Watch(self.group)
+        time.sleep(NOTIFY_SEC)
         done = subprocess.run([helper("kill-floor"), self.group, how], stdout=subprocess.PIPE, check=True)
         dead = watch.dead_at()
         begin, end = (int(word) / NANO for word in done.stdout.split())

@@ -24,7 +24,8 @@ import sys
 
 import figures
 import scidextest
-from scidextest import World, cgroup_mount, helper, host_controllers, read_text, write_text
+from crowds import group_of
+from scidextest import World, helper, host_controllers, write_text
 
 # Program: how much of it is a turn, and the most that it may lose.
 PROGRAMS = {
@@ -60,14 +61,9 @@ class Worker:
             raise SystemExit(f"overhead: {result}")
 
 
-def own_group():
-    path = next(line[3:].strip() for line in read_text("/proc/self/cgroup").splitlines() if line.startswith("0::"))
-    return cgroup_mount() + path
-
-
 def ratios(world, work, turns):
     """Medians of with / without over the turns of one process: of processor time, of wall clock."""
-    worker, outside, cpu, wall = Worker(world, *work), own_group(), [], []
+    worker, outside, cpu, wall = Worker(world, *work), group_of("self"), [], []
     groups = (worker.inside, outside)
     for group in groups:
         worker.turn(group)

@@ -2,9 +2,9 @@
  * work cpu|alloc|fork AMOUNT [turns]: does it, and prints the nanoseconds of wall clock and of processor time that it
  * took.
  *
- * What overhead.py starts with and without scidex, and favordynmods.py with and without that option. It times itself,
- * so that nothing of a launch is in its figures. With `turns` it does so once for each byte of its stdin, until that
- * ends: two of them that take turns of some ms see the same machine.
+ * What overhead.py moves between a run's group and its own, and favordynmods.py starts with and without that option. It
+ * times itself, so that nothing of a launch is in its figures. With `turns` it does so once for each byte of its stdin,
+ * until that ends.
  *
  * - cpu: AMOUNT million steps of a generator, whose result is printed so that nothing can be left out.
  *

@@ -72,6 +72,9 @@ class Model(unittest.TestCase):
         self.assertEqual(self.judged("crashes", row("crashed", exit_signal="KILL"), status=137, **hit), [])
         self.assertEqual(self.judged("crashes", row("crashed", exit_signal="SEGV"), status=139, **hit), [])
 
+    def test_an_event_that_a_launcher_has_handed_over_has_no_lists(self):
+        self.assertEqual(self.judged("times-out", row("timeout"), events=[event("timeout", signals=None)], status=124, report=told("timeout")), [])
+
     def test_a_limit_that_was_left_to_the_launcher(self):
         late = {"events": [event("timeout", decided=1005.8)], "status": 124, "report": told("timeout")}
         by_launcher = row("timeout", detail="backstop", duration_sec=5.8)

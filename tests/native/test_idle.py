@@ -137,6 +137,7 @@ class Idle(ScidexTest):
             launch.wait()
         if "asan" not in read_text(f"/proc/{world.supervisor_pid()}/maps"):
             self.assertLess(kib, 30000)
+        self.assertRegex(status, r"THP_enabled:\s+0\n", "huge pages would undo what its heap gives back")
         self.assertLess(fds, 200)
         # And it holds nothing of runs that have ended.
         eventually(lambda: len(os.listdir(f"/proc/{world.supervisor_pid()}/fd")) < 40, 10)
