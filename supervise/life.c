@@ -24,9 +24,6 @@
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
 #define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
-#define LOOK_LONG_USEC (10 * USEC_PER_MSEC)
-#define LOOK_SHARE     3 /* all looks that take that long take at most this part of the time */
-
 #define SPIN_USEC USEC_PER_MSEC /* a timer that was due and is due again lets others have their turn */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -151,20 +148,6 @@ void life_sample_now(Run *run) {
                 (void)watch_exactly(run);
 }
 
-/*
- * Each run's looks take a tenth of the time at most; of runs with thousands of processes there may be many, and then
- * they wait for each other: deadlines and clients have the rest.
- */
-static void look_at_memory(Supervisor *s, Run *run, uint64_t now_usec) {
-        if (run->watch.look_cost_usec > LOOK_LONG_USEC && now_usec < s->look_rest_usec) {
-                run->watch.next_look_usec = s->look_rest_usec;
-                return;
-        }
-        (void)watch_memory(run, now_usec);
-        if (run->watch.look_cost_usec > LOOK_LONG_USEC)
-                s->look_rest_usec = usec_add(now_usec, run->watch.look_cost_usec * LOOK_SHARE);
-}
-
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Run *run = userdata;
         Supervisor *s = run->supervisor;
@@ -179,8 +162,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 story_tell(STORY_WARN, LOG_LEVEL_INFO, run, "warned of its wall-clock limit");
         }
         if (run_lives(run)) {
-                if (now_usec >= run->watch.next_look_usec)
-                        look_at_memory(s, run, now_usec);
+                if (now_usec >= run->watch.next_look_usec && watch_turn(&run->watch, now_usec, &s->look_rest_usec))
+                        (void)watch_memory(run, now_usec);
                 if (now_usec >= run->watch.stall_next_usec)
                         (void)watch_stall_step(run, now_usec);
                 if (run->request.cpu_time_usec != USEC_INFINITY && run_is_grouped(run))

@@ -54,6 +54,7 @@ typedef struct Kill {
 typedef struct Watch {
         uint64_t next_look_usec; /* sampled: BOOTTIME of the next look */
         uint64_t look_cost_usec; /* how long the last one took */
+        bool has_turn;           /* next_look_usec is its turn among the looks that take long */
         uint64_t rss_bytes;      /* sum at the last look */
         uint64_t private_bytes;  /* what decide() is told: exact where RSS is above the limit, else that or the sum */
         uint64_t peak_bytes;     /* highest private_bytes seen */

@@ -36,7 +36,7 @@ struct Supervisor {
         uint64_t starts;             /* of a supervisor on this tree, this one counted */
         uint64_t tick_usec;          /* BOOTTIME the tick is armed for */
         uint64_t tick_cost_usec;     /* CPU time that this round has taken */
-        uint64_t look_rest_usec;     /* BOOTTIME: no look that takes long before, of whichever run */
+        uint64_t look_rest_usec;     /* BOOTTIME: until then the turns of looks that take long are given away */
         uint64_t tick_rest_usec;     /* BOOTTIME: no round before, so that they take their share only */
         Run *tick_run;               /* borrowed; whom this round comes to next, NULL: none is under way */
         void *watches;               /* owned; tsearch(3) tree of Watching */

@@ -16,7 +16,9 @@
 #include "supervise/measure.h"
 #include <string.h>
 
-#define WATCH_COST_SHARE   10 /* a look takes at most this part of the time until the next */
+#define WATCH_COST_SHARE 10 /* a look takes at most this part of the time until the next */
+#define WATCH_COST_MAX_USEC \
+        (10 * USEC_PER_SEC)   /* nor is a look longer than that: the machine was suspended, or we were stopped */
 #define LIST_SHARE_PERCENT 50 /* above it a look also lists who is alive: the next look may come too late */
 
 static void note_private(Run *run) {
@@ -201,31 +203,49 @@ uint64_t watch_next_look_usec(uint64_t limit, uint64_t private_bytes, uint64_t b
                 return USEC_INFINITY;
         if (wait < WATCH_FAR_USEC)
                 return begun_usec + wait;
-        return ((begun_usec + (rest < WATCH_FAR_USEC ? 0 : rest)) / WATCH_FAR_USEC + 1) * WATCH_FAR_USEC;
+        return ((begun_usec + rest) / WATCH_FAR_USEC + 1) * WATCH_FAR_USEC;
 }
 
-int watch_memory(Run *run, uint64_t now_usec) {
+bool watch_turn(Watch *w, uint64_t now_usec, uint64_t *rest_usec) {
+        uint64_t at_usec = MAX_OF(now_usec, *rest_usec);
+
+        if (w->look_cost_usec <= WATCH_LONG_USEC || w->has_turn) {
+                w->has_turn = false;
+                return true;
+        }
+        *rest_usec = usec_add(at_usec, w->look_cost_usec * WATCH_LONG_SHARE);
+        if (at_usec == now_usec)
+                return true;
+        w->has_turn = true;
+        w->next_look_usec = at_usec;
+        return false;
+}
+
+static int look_at_memory(Run *run, uint64_t begun_usec) {
         Watch *w = &run->watch;
-        uint64_t begun_usec = clock_boottime_usec();
         Sum sum = { 0 };
         int r = enforce_each_process(run, add_rss, &sum);
 
-        w->next_look_usec =
-                now_usec + WATCH_NEAR_USEC; /* also if this one fails: the timer must not stand in the past */
         if (r != 0)
                 return r;
         w->rss_bytes = sum.rss;
         w->summed_at_usec = begun_usec;
         w->private_bytes = sum.rss; /* the upper bound of the exact figure */
-        if (sum.rss > run->request.memory_bytes || w->peak_bytes == 0) {
-                r = watch_exactly(run);
-                if (r != 0)
-                        return r;
-        }
-        w->look_cost_usec = clock_boottime_usec() - begun_usec;
-        w->next_look_usec =
-                watch_next_look_usec(run->request.memory_bytes, w->private_bytes, now_usec, w->look_cost_usec);
-        return 0;
+        return sum.rss > run->request.memory_bytes || w->peak_bytes == 0 ? watch_exactly(run) : 0;
+}
+
+int watch_memory(Run *run, uint64_t now_usec) {
+        Watch *w = &run->watch;
+        uint64_t begun_usec = clock_boottime_usec();
+        int r = look_at_memory(run, begun_usec);
+
+        w->look_cost_usec = MIN_OF(clock_boottime_usec() - begun_usec, WATCH_COST_MAX_USEC);
+        if (r == 0)
+                w->next_look_usec =
+                        watch_next_look_usec(run->request.memory_bytes, w->private_bytes, now_usec, w->look_cost_usec);
+        else /* the timer must not stand in the past */
+                w->next_look_usec = now_usec + MAX_OF(WATCH_NEAR_USEC, w->look_cost_usec * WATCH_COST_SHARE);
+        return r;
 }
 
 static uint64_t stall_step_usec(const Run *run) {

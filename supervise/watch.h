@@ -27,6 +27,14 @@ int watch_oom(Run *run, bool *ret_max_grew);
 int watch_memory(Run *run, uint64_t now_usec);
 /* BOOTTIME of the look after one that was begun then and took so long. */
 uint64_t watch_next_look_usec(uint64_t limit_bytes, uint64_t private_bytes, uint64_t begun_usec, uint64_t cost_usec);
+/*
+ * Whether the look that is due may be taken now. Looks of more than WATCH_LONG_USEC, of whichever run, take a third of
+ * the time together, one after the other as they were due: where others are first, next_look_usec becomes its turn.
+ * *rest_usec: BOOTTIME from which on no turn is given away yet, one for all runs.
+ */
+#define WATCH_LONG_USEC  (10 * UINT64_C(1000))
+#define WATCH_LONG_SHARE 3
+bool watch_turn(Watch *w, uint64_t now_usec, uint64_t *rest_usec);
 /* The exact figure now: Pss_Anon + Pss_Shmem of all processes. 0, GROUP_E_GONE. */
 int watch_exactly(Run *run);
 

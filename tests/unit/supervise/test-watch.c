@@ -234,6 +234,7 @@ static void a_look_takes_a_tenth_of_the_time_however_long_it_is(void **state) {
                 { (uint64_t)(5000 * MIB), 1, 99999, 999991 }, /* above it and not ended: only the sum is */
                 { (uint64_t)(5000 * MIB), 1, 100000, 2 * USEC_PER_SEC },
                 { (uint64_t)(1 * MIB), 1, 99999, 1 * USEC_PER_SEC },
+                { (uint64_t)(1 * MIB), 950000, 90000, 2 * USEC_PER_SEC }, /* not on the next one: it is not over then */
                 { (uint64_t)(1 * MIB), 500000, 11 * USEC_PER_SEC, 111 * USEC_PER_SEC },
         };
 
@@ -241,6 +242,30 @@ static void a_look_takes_a_tenth_of_the_time_however_long_it_is(void **state) {
                 assert_int_equal(watch_next_look_usec((uint64_t)(4096 * MIB), looks[i].private_bytes,
                                          looks[i].begun_usec, looks[i].cost_usec),
                         looks[i].next_usec);
+}
+
+/* Simulated: eight runs whose looks take 100 ms and are due at once, as often as they may, beside one that is quick. */
+static void looks_that_take_long_take_turns(void **state) {
+        Watch watches[9] = { 0 };
+        unsigned looks[9] = { 0 };
+        uint64_t rest_usec = 0, busy_usec = 0;
+
+        for (size_t i = 0; i < 8; i++)
+                watches[i].look_cost_usec = 100 * USEC_PER_MSEC;
+        for (uint64_t now_usec = USEC_PER_SEC; now_usec < 61 * USEC_PER_SEC; now_usec += 10 * USEC_PER_MSEC)
+                for (size_t i = 0; i < ELEMENTSOF(watches); i++) {
+                        Watch *w = &watches[i];
+
+                        if (now_usec < w->next_look_usec || !watch_turn(w, now_usec, &rest_usec))
+                                continue;
+                        looks[i]++;
+                        busy_usec += w->look_cost_usec;
+                        w->next_look_usec = now_usec + MAX_OF(WATCH_NEAR_USEC, 10 * w->look_cost_usec);
+                }
+        assert_in_range(busy_usec, 19 * USEC_PER_SEC, 21 * USEC_PER_SEC); /* of 60 */
+        for (size_t i = 0; i < 8; i++)
+                assert_in_range(looks[i], 23, 27); /* 25 each: nobody is forgotten */
+        assert_int_equal(looks[8], 600);
 }
 
 static void without_a_limit_there_is_no_next_look(void **state) {
@@ -413,6 +438,7 @@ int main(void) {
                 cmocka_unit_test_teardown(a_sample_of_what_stands_still_asks_for_the_sum_only, end_last),
                 cmocka_unit_test_teardown(a_copy_on_write_is_seen_though_rss_stands_still, end_last),
                 cmocka_unit_test_teardown(the_next_look_is_within_its_bounds, end_last),
+                cmocka_unit_test(looks_that_take_long_take_turns),
                 cmocka_unit_test(a_look_takes_a_tenth_of_the_time_however_long_it_is),
                 cmocka_unit_test_teardown(without_a_limit_there_is_no_next_look, end_last),
                 cmocka_unit_test_teardown(a_launcher_pid_used_again_has_no_family, end_last),
