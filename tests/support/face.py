@@ -1,6 +1,7 @@
 """The recorder alone, with us for its supervisor, as it is seen over HTTP: a TCP socket, a Unix socket, raw bytes, and the stream."""
 
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -134,7 +135,11 @@ class Face(Feeder):
         """What comes back for these bytes until the server ends the connection, or has nothing more to say for a while."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=deadline(timeout)) as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            try:
+                connection.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:  # reset meanwhile; what came before that is still to be read
+                    raise
             answer = b""
             with contextlib.suppress(ConnectionResetError):
                 while piece := connection.recv(65536):
