@@ -20,7 +20,7 @@
 
 void ending_remove(Supervisor *s, Run *run) {
         assert(run->n_inner == 0); /* they refer to it */
-        serve_forget(run);
+        serve_forget(s, run);
         if (run->outer) {
                 run->outer->n_inner--;
                 life_soon(s, run->outer);

@@ -260,6 +260,26 @@ static void tell_alive(Supervisor *s) {
         (void)recorder_send(s->recorder, "alive", NULL, TAKE_PTR(body), "");
 }
 
+static int newest_first(const void *a, const void *b) {
+        return strcmp((*(Run *const *)b)->id.text, (*(Run *const *)a)->id.text);
+}
+
+/* As the list is where each was launched here. Without memory for it `list` tells them in the order of the tree. */
+static void sort_runs(Supervisor *s) {
+        _cleanup_(freep) Run **runs = calloc(s->n_runs + 1, sizeof(Run *));
+        size_t n = 0;
+        Run *run;
+
+        if (!runs)
+                return;
+        LIST_FOREACH(run, &s->runs, link)
+        runs[n++] = run;
+        qsort(runs, n, sizeof(Run *), newest_first);
+        LIST_INIT(&s->runs);
+        for (; n > 0; n--)
+                LIST_INSERT_HEAD(&s->runs, runs[n - 1], link);
+}
+
 int restart_adopt(Supervisor *s) {
         Adoption top = { .s = s };
         Run *run, *next;
@@ -270,6 +290,7 @@ int restart_adopt(Supervisor *s) {
         if (!s->config->system) /* there the directory is the recorder's, and launchers write to left_open()'s */
                 adopt_handovers(s);
         s->has_handovers = s->n_runs > 0;
+        sort_runs(s);
         rows_each(&s->rows, send_row, s); /* of runs whose groups are gone, or that will be sent once more */
         tell_alive(s);
         for (run = LIST_FIRST(&s->runs); run; run = next) {

@@ -222,16 +222,17 @@ static void handle_wait(const Request *q) {
                 wait_for(q->s, q->session, run->id);
 }
 
-/* The newest run older than the last row that the caller may see: a list keeps no copy of anything, however many do. */
-static Run *next_listed(const Request *q) {
-        const char *before = q->session->list_before.text;
-        Run *run, *next = NULL;
+/* From that one on, the first that the caller may see: a list keeps no copy of anything, however many do. */
+static Run *listed_from(const Request *q, Run *run) {
+        while (run && !serve_peer_may(q, run))
+                run = LIST_NEXT(run, link);
+        return run;
+}
 
-        LIST_FOREACH(run, &q->s->runs, link)
-        if (strcmp(run->id.text, before) < 0 && (!next || strcmp(run->id.text, next->id.text) > 0) &&
-                serve_peer_may(q, run))
-                next = run;
-        return next;
+static void end_list(Supervisor *s, Session *session) {
+        s->n_listing -= session->lists;
+        session->lists = false;
+        session->list_next = NULL;
 }
 
 static void list_more(Supervisor *s, Session *session) {
@@ -239,20 +240,21 @@ static void list_more(Supervisor *s, Session *session) {
         json_t *last;
         Run *run;
 
-        for (size_t i = 0; i < LIST_ROWS_PER_TURN && (run = next_listed(&q)); i++) {
+        for (size_t i = 0; i < LIST_ROWS_PER_TURN && (run = listed_from(&q, session->list_next)); i++) {
                 _cleanup_(json_decrefp) json_t *row = fresh_run(s, run);
 
-                session->list_before = run->id;
+                session->list_next = LIST_NEXT(run, link);
+                session->n_sent++;
                 serve_answer(&q,
                         row_fits(row) ? json_pack("{s:i, s:s, s:O}", "v", MESSAGE_VERSION, "re", "list", "row", row)
                                       : NULL);
-                session->n_sent++;
         }
-        if (next_listed(&q)) {
+        session->list_next = listed_from(&q, session->list_next);
+        if (session->list_next) {
                 client_more(session->client);
                 return;
         }
-        session->lists = false;
+        end_list(s, session);
         last = message_reply("list");
         (void)json_object_set_new(last, "end", json_true());
         (void)json_object_set_new(last, "count", json_integer((json_int_t)session->n_sent));
@@ -265,7 +267,8 @@ static void handle_list(const Request *q) {
         if (session->lists)
                 return serve_refuse(q, "busy", "a list is under way on this connection", NULL, "Wait for its end.");
         session->lists = true;
-        session->list_before = (Uuid){ "~" }; /* after every id */
+        q->s->n_listing++;
+        session->list_next = LIST_FIRST(&q->s->runs);
         session->n_sent = 0;
         list_more(q->s, session);
 }
@@ -419,6 +422,7 @@ static void on_closed(Client *client, void *userdata) {
                 return;
         run = session->run;
         wait_for(s, session, (Uuid){ "" });
+        end_list(s, session);
         LIST_REMOVE(session, link);
         free(session);
         if (run) {
@@ -487,9 +491,14 @@ void serve_tell_waiting(Supervisor *s, const Run *run) {
         }
 }
 
-void serve_forget(const Run *run) {
+void serve_forget(const Supervisor *s, const Run *run) {
         Session *session = run->client ? client_userdata(run->client) : NULL;
 
         if (session && session->run == run)
                 session->run = NULL;
+        if (s->n_listing == 0)
+                return;
+        LIST_FOREACH(session, &s->sessions, link)
+        if (session->list_next == run)
+                session->list_next = LIST_NEXT(run, link);
 }

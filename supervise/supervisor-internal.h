@@ -44,6 +44,7 @@ struct Supervisor {
         unsigned n_runs;
         TAILQ_HEAD(, Run) uncommitted; /* whose event is sent and not yet committed, in the order of sending */
         unsigned n_waiting;            /* sessions that wait for the end of a run */
+        unsigned n_listing;            /* sessions whose list is under way */
         LIST_HEAD(, Session) sessions;
         char boot_id[37];
         char *host_name;   /* owned */
@@ -67,7 +68,7 @@ typedef struct Session {
         Client *client;
         Run *run; /* whose launcher it is, NULL */
         bool lists;
-        Uuid list_before; /* the last row of its list */
+        Run *list_next; /* borrowed; of its list, before the end: from whom on rows are still to be sent, NULL: none */
         size_t n_sent;
         Uuid waits_for;   /* "" none */
         bool waits_drain; /* to be told when no run is left */
@@ -145,8 +146,8 @@ void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded
 void serve_tell_waiting(Supervisor *s, const Run *run);
 /* Answers those who wait for the end of all runs. */
 void serve_tell_drained(Supervisor *s);
-/* Its launcher's session is without a run from here on: this one is about to be freed. */
-void serve_forget(const Run *run);
+/* No session refers to the run from here on: it is about to be freed. */
+void serve_forget(const Supervisor *s, const Run *run);
 
 /* restart.c */
 int restart_adopt(Supervisor *s);

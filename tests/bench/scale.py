@@ -5,8 +5,8 @@
 
 Real launches (scidex-run and a sleep each), added to one supervisor until the next number is there. Then, over a window in
 which nothing happens to any of them: how often the supervisor woke up (voluntary context switches), its share of one
-processor, its memory. Then, with all of them there, launches of `true` and runs that reach a deadline, one by one; and at
-the end how long all of them take to be over.
+processor, its memory. Then, with all of them there, launches of `true` and runs that reach a deadline, one by one, and a
+list of all; and at the end how long all of them take to be over.
 
 The runs have no memory limit where the host has no memory controller: sampling would be what is measured. What a run
 takes of descriptors (three) bounds their number where the limit on these can't be raised: then it is as many as go.
@@ -37,6 +37,7 @@ WAKEUPS_MOST = 1.2  # a second, by runs: one, and what falls beside the whole se
 RUN_KIB_MOST = 4
 MANY, MANY_MIB_MOST = 10_000, 64
 END_MOST = 3  # the supervisor's processor time of one of many ends at once, beside that of a launch: each end the same work
+LISTS, ROW_MOST = 3, 3  # each row the same work, however many there are
 FDS_A_RUN, FDS_WANTED = 3, 65536
 
 
@@ -117,17 +118,28 @@ class Scale:
             late.append((parse_time(event["empty_at"]) - parse_time(event["deadline_at"])) * 1e3)
         return figures.summary(late), figures.summary(launches)
 
+    def list(self):
+        """Seconds until all runs are listed; of them the supervisor's processor time."""
+        before, begin, n = processor_sec(self.pid), time.monotonic(), 0
+        for _ in range(LISTS):
+            n += len(self.world.list())
+        if n < LISTS * len(self.launchers):
+            raise SystemExit(f"scale: {n} rows in {LISTS} lists of {len(self.launchers)} runs")
+        return (time.monotonic() - begin) / LISTS, (processor_sec(self.pid) - before) / LISTS
+
     def step(self, number):
         took, had = self.launch_until(number), len(self.rows) and self.rows[-1]["runs"]
         watched = self.watch()
         rss, own, _ = memory_kib(self.pid)
         launchers = [memory_kib(launcher.pid)[2] for launcher in self.launchers[-PROBES:]]
         late, launches = self.probe()
+        listed, listed_cpu = self.list()
         self.rows.append({
             "runs": number, "launches_sec": (number - had) / took if number > had else None,
             "wakeups": watched[0][0], "cpu": watched[0][1], "recorder_cpu": watched[1][1], "rss": rss, "own": own,
             "launcher": statistics.median(launchers) if launchers else None,
             "fds": len(os.listdir(f"/proc/{self.pid}/fd")), "late": late, "launches": launches,
+            "listed_sec": listed, "listed_cpu": listed_cpu,
         })  # fmt: skip
         row = self.rows[-1]  # the next number may take a quarter of an hour, and then not be reached
         print(f"  {number} runs: {row['wakeups']:.2f} wake-ups/s, CPU {row['cpu'] * 100:.2f} %, RSS {rss / 1024:.1f} MiB, private {own / 1024:.1f} MiB", flush=True)
@@ -145,9 +157,11 @@ class Scale:
         self.report.table(
             "The supervisor with runs that sleep",
             ["runs", "wake-ups/s", "CPU %", "recorder CPU %", "RSS MiB", "private MiB", "KiB a run", "launcher KiB", "fds", "launched/s",
-             "deadline to empty ms", "quartile 3", "launch of true ms"],
+             "deadline to empty ms", "quartile 3", "launch of true ms",
+             "list ms", "its CPU ms"],
             [[row["runs"], row["wakeups"], row["cpu"] * 100, row["recorder_cpu"] * 100, row["rss"] / 1024, row["own"] / 1024, self.kib_a_run(row),
-              row["launcher"], row["fds"], row["launches_sec"], row["late"]["median"], row["late"]["quartile_3"], row["launches"]["median"]] for row in self.rows],
+              row["launcher"], row["fds"], row["launches_sec"], row["late"]["median"], row["late"]["quartile_3"], row["launches"]["median"],
+              row["listed_sec"] * 1e3, row["listed_cpu"] * 1e3] for row in self.rows],
         )  # fmt: skip
         number = len(self.launchers)
         if number == 0:
@@ -176,6 +190,12 @@ class Scale:
             return
         if last["runs"] >= 1000 and self.kib_a_run(last) is not None:
             self.report.promise(f"memory a run with {last['runs']}", self.kib_a_run(last), RUN_KIB_MOST, " KiB")
+        few = [row for row in self.rows if 100 <= row["runs"] < last["runs"]]
+        if few:
+            self.report.promise(
+                f"CPU of a row of a list of {last['runs']}, beside {few[0]['runs']}",
+                (last["listed_cpu"] / last["runs"]) / (few[0]["listed_cpu"] / few[0]["runs"]), ROW_MOST, " x",
+            )  # fmt: skip
         self.report.promise("a kill with many runs, beside one without", last["late"]["median"] / first["late"]["median"], 5, " x")
 
 

@@ -47,6 +47,18 @@ class Adoption(WithoutSupervisor):
         self.assert_status(launch.wait(), 143)
         self.assert_recorded(before["run_id"], "cancelled")
 
+    def test_the_adopted_are_listed_newest_first(self):
+        launches = [self.start_waiting() for _ in range(12)]
+        before = [row["run_id"] for row in self.world.list()]
+        self.assertEqual(before, [launch.run_id() for launch in reversed(launches)])
+        self.next_supervisor(self.kill_supervisor())
+        launches.append(self.start_waiting())
+        after = eventually(lambda: (lambda rows: len(rows) == 13 and rows)([row["run_id"] for row in self.world.list()]), 20)
+        self.assertEqual(after, [launches[-1].run_id(), *before])
+        for launch in launches:
+            launch.signal(signal.SIGTERM)
+            self.assert_status(launch.wait(), 143)
+
     def test_the_deadline_stays_where_it_was(self):
         launch = self.start_waiting("--timeout", f"{3 * (SLOW // 2 or 1)}s", "--grace", "1s")
         run_id = launch.run_id()

@@ -212,6 +212,32 @@ class ExampleClient(ScidexTest):
         self.assertIn("No such file", answer.stderr)
 
 
+class List(ScidexTest):
+    def test_it_goes_on_although_whom_it_stands_at_has_ended(self):
+        self.here().start_daemon()
+        filler = "x" * 6000  # of some forty such rows a socket is full
+        launches = [self.start_scidex("--", "sh", "-c", "exec sleep 1000", filler, stdout=subprocess.DEVNULL) for _ in range(100)]
+        eventually(lambda: len(self.world.list()) == 100, 30)
+        newest_first = [row["run_id"] for row in self.world.list()]
+        self.assertEqual(newest_first, sorted(newest_first, reverse=True))
+        supervisor = self.world.supervisor_pid()
+        with self.world.client() as reader, self.world.client() as other:
+            reader.send({"v": 1, "op": "list"})
+            rows = [reader.receive()["row"]["run_id"]]
+            for run_id in newest_first[:90]:
+                other.call("kill", run=run_id)
+            eventually(lambda: len(self.world.list()) == 10, 30, "the others have ended")
+            while "end" not in (packet := reader.receive()):
+                rows.append(packet["row"]["run_id"])
+        self.assertEqual(packet["count"], len(rows))
+        self.assertLess(len(rows), 90, "all was sent before anybody ended: nothing was tried")
+        self.assertEqual(rows, newest_first[: len(rows) - 10] + newest_first[90:])
+        self.assertEqual(self.world.supervisor_pid(), supervisor)
+        for launch in launches:
+            launch.signal(signal.SIGTERM)
+            self.assert_status(launch.wait(), 143)
+
+
 class RecordSocket(ScidexTest):
     def test_it_only_reads(self):
         self.assert_status(self.run_scidex("--", "true"), 0)
