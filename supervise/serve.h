@@ -1,4 +1,4 @@
-/* Between serve.c (the table, what people ask) and serve-launch.c (what launchers ask). */
+/* Between serve.c (the table of operations) and the files that handle them. */
 #pragma once
 
 #include "base/process.h"
@@ -62,6 +62,14 @@ void serve_move(const Request *q);
 void serve_exited(const Request *q);
 void serve_cancel(const Request *q);
 void serve_attach(const Request *q);
+
+void serve_list(const Request *q);
+/* Goes on with the session's list, which is under way. */
+void serve_list_more(Supervisor *s, Session *session);
+void serve_show(const Request *q);
+void serve_wait(const Request *q);
+/* The session ends: it lists and waits no more. */
+void serve_end_questions(Supervisor *s, Session *session);
 
 void serve_drain(const Request *q);
 void serve_once(const Request *q);
