@@ -114,7 +114,8 @@ void launch_decide_alone(Launch *l) {
         Usage usage;
 
         read_counters(l, &usage);
-        if (l->kill_fd >= 0 && write(l->kill_fd, "1", 1) < 0) /* leftovers: nobody else will end them */
+        /* Leftovers: nobody else will end them. Of a group that is removed there are none. */
+        if (l->kill_fd >= 0 && write(l->kill_fd, "1", 1) < 0 && errno != ENODEV)
                 run_say("warning: what the run left behind can't be killed: %s", strerror(errno));
         ending = (Ending){ .reason = l->backstop ? VERDICT_TIMEOUT : VERDICT_NONE,
                 .status_known = true,

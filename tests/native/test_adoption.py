@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import SLOW, ScidexTest, eventually, helper, is_alive, pidfd, reap, require, wait_readable, write_text  # noqa: E402
+from scidextest import SLOW, ScidexTest, eventually, helper, is_alive, pidfd, read_text, reap, require, wait_readable, write_text  # noqa: E402
 
 
 class WithoutSupervisor(ScidexTest):
@@ -209,6 +209,23 @@ class Backstop(WithoutSupervisor):
 
     def allow(self):
         os.rename(self.supervisor_program + ".away", self.supervisor_program)
+
+    def test_of_a_group_that_is_removed_nothing_was_left_behind(self):
+        require("groups")
+        launch = self.start_scidex("--", "sh", "-c", "echo ready; read line; exit 5", stdin=-1)
+        launch.read_line()
+        group = launch.run()["group"]
+        self.forbid()
+        self.kill_supervisor()
+        launch.process.stdin.write(b"\n")
+        launch.process.stdin.flush()
+        eventually(lambda: "populated 0" in read_text(os.path.join(group, "cgroup.events")), 10)
+        os.rmdir(group)
+        result = launch.wait()
+        self.assert_status(result, 5)
+        self.assert_verdict(result, "failed")
+        self.allow()
+        self.assertNotIn("can't be killed", result.stderr)
 
     def test_it_ends_the_run_at_deadline_plus_grace_plus_5_s_and_it_is_recorded_once(self):
         launch = self.start_scidex(
