@@ -264,7 +264,7 @@ static int newest_first(const void *a, const void *b) {
         return strcmp((*(Run *const *)b)->id.text, (*(Run *const *)a)->id.text);
 }
 
-/* As the list is where each was launched here. Without memory for it `list` tells them in the order of the tree. */
+/* Newest first, as life_add() leaves them when they are launched here. Without memory for it as the tree has them. */
 static void sort_runs(Supervisor *s) {
         _cleanup_(freep) Run **runs = calloc(s->n_runs + 1, sizeof(Run *));
         size_t n = 0;

@@ -1,8 +1,9 @@
 /*
  * Questions about live runs: one of them, all of them, the end of one.
  *
- * Called by serve.c.  The hard thing is that an answer takes longer than a turn of the loop: a list is a few rows a
- * turn, and a wait lasts until the run's end.  So a session refers to a run meanwhile, and serve_forget() moves it on.
+ * Called by serve.c, and by whoever ends or drops a run.  The hard thing is that an answer takes longer than a turn of
+ * the loop: a list is a few rows a turn, and a wait lasts until the run's end.  So a session refers to a run meanwhile:
+ * a list to the one that comes next, which serve_forget() moves on, a wait by its id.
  */
 #include "base/clock.h"
 #include "base/process.h"
@@ -69,8 +70,9 @@ static Run *listed_from(const Request *q, Run *run) {
         return run;
 }
 
-static void end_list(Supervisor *s, Session *session) {
-        s->n_listing -= session->lists;
+static void end_list(Session *session) {
+        if (session->lists)
+                LIST_REMOVE(session, listing_link);
         session->lists = false;
         session->list_next = NULL;
 }
@@ -80,21 +82,21 @@ void serve_list_more(Supervisor *s, Session *session) {
         json_t *last;
         Run *run;
 
-        for (size_t i = 0; i < LIST_ROWS_PER_TURN && (run = listed_from(&q, session->list_next)); i++) {
+        session->list_next = listed_from(&q, session->list_next);
+        for (size_t i = 0; i < LIST_ROWS_PER_TURN && (run = session->list_next); i++) {
                 _cleanup_(json_decrefp) json_t *row = fresh_run(s, run);
 
-                session->list_next = LIST_NEXT(run, link);
+                session->list_next = listed_from(&q, LIST_NEXT(run, link));
                 session->n_sent++;
                 serve_answer(&q,
                         row_fits(row) ? json_pack("{s:i, s:s, s:O}", "v", MESSAGE_VERSION, "re", "list", "row", row)
                                       : NULL);
         }
-        session->list_next = listed_from(&q, session->list_next);
         if (session->list_next) {
                 client_more(session->client);
                 return;
         }
-        end_list(s, session);
+        end_list(session);
         last = message_reply("list");
         (void)json_object_set_new(last, "end", json_true());
         (void)json_object_set_new(last, "count", json_integer((json_int_t)session->n_sent));
@@ -107,7 +109,7 @@ void serve_list(const Request *q) {
         if (session->lists)
                 return serve_refuse(q, "busy", "a list is under way on this connection", NULL, "Wait for its end.");
         session->lists = true;
-        q->s->n_listing++;
+        LIST_INSERT_HEAD(&q->s->listing, session, listing_link);
         session->list_next = LIST_FIRST(&q->s->runs);
         session->n_sent = 0;
         serve_list_more(q->s, session);
@@ -141,7 +143,7 @@ void serve_tell_waiting(Supervisor *s, const Run *run) {
 }
 
 void serve_end_questions(Supervisor *s, Session *session) {
-        end_list(s, session);
+        end_list(session);
         wait_for(s, session, (Uuid){ "" });
 }
 
@@ -150,9 +152,7 @@ void serve_forget(const Supervisor *s, const Run *run) {
 
         if (session && session->run == run)
                 session->run = NULL;
-        if (s->n_listing == 0)
-                return;
-        LIST_FOREACH(session, &s->sessions, link)
+        LIST_FOREACH(session, &s->listing, listing_link)
         if (session->list_next == run)
                 session->list_next = LIST_NEXT(run, link);
 }

@@ -40,12 +40,12 @@ struct Supervisor {
         uint64_t tick_rest_usec;     /* BOOTTIME: no round before, so that they take their share only */
         Run *tick_run;               /* borrowed; whom this round comes to next, NULL: none is under way */
         void *watches;               /* owned; tsearch(3) tree of Watching */
-        LIST_HEAD(, Run) runs;
+        LIST_HEAD(, Run) runs;       /* newest first, as a list tells them: inserted at the head only */
         unsigned n_runs;
         TAILQ_HEAD(, Run) uncommitted; /* whose event is sent and not yet committed, in the order of sending */
         unsigned n_waiting;            /* sessions that wait for the end of a run */
-        unsigned n_listing;            /* sessions whose list is under way */
         LIST_HEAD(, Session) sessions;
+        LIST_HEAD(, Session) listing; /* those of them whose list is under way */
         char boot_id[37];
         char *host_name;   /* owned */
         char *record_path; /* owned; of the record socket */
@@ -68,6 +68,7 @@ typedef struct Session {
         Client *client;
         Run *run; /* whose launcher it is, NULL */
         bool lists;
+        LIST_ENTRY(Session) listing_link;
         Run *list_next; /* borrowed; of its list, before the end: from whom on rows are still to be sent, NULL: none */
         size_t n_sent;
         Uuid waits_for;   /* "" none */
@@ -139,7 +140,7 @@ void supervisor_check_drained(Supervisor *s);
 /* A run is over: for --once, which says so. */
 void supervisor_note_end(Supervisor *s, const Run *run);
 
-/* serve.c */
+/* serve.c, serve-show.c */
 extern const ServerHandlers serve_handlers;
 /* The end of a run, told to its launcher (once) and to who waits for it. */
 void serve_reply_end(Supervisor *s, Run *run, const json_t *event, bool recorded);

@@ -312,6 +312,7 @@ int supervisor_new(const SupervisorOptions *options, Supervisor **ret, char **re
                 .rows = ROWS_NONE };
         LIST_INIT(&s->runs);
         LIST_INIT(&s->sessions);
+        LIST_INIT(&s->listing);
         TAILQ_INIT(&s->uncommitted);
         raise_fd_limit();
         r = sd_event_default(&s->event);

@@ -100,8 +100,8 @@ class Idle(ScidexTest):
             launch.signal(signal.SIGTERM)
         for launch in launches:
             self.assert_status(launch.wait(), 143)
-        self.assertGreaterEqual(slept, BUSY_SECONDS // 2, "the count itself is wrong")
-        self.assertLessEqual(slept, BUSY_SECONDS + 1)
+        self.assertGreaterEqual(slept, 2, "the count itself is wrong")
+        self.assertLessEqual(slept, BUSY_SECONDS * 1.2)
 
     def test_the_supervisor_maps_no_database_and_no_web_server(self):
         world = self.new_world()

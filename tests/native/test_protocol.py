@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import REPO, Client, ProtocolError, ScidexTest, deadline, eventually, read_text, skip, wait_readable  # noqa: E402
+from scidextest import IN_VM, REPO, Client, ProtocolError, ScidexTest, deadline, eventually, read_text, skip, wait_readable  # noqa: E402
 
 RFC3339 = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
@@ -214,8 +214,12 @@ class ExampleClient(ScidexTest):
 
 class List(ScidexTest):
     def test_it_goes_on_although_whom_it_stands_at_has_ended(self):
+        if IN_VM:
+            self.skipTest("not here: emulated, a hundred launches take minutes, and none of it is about the kernel")
+        if int(read_text("/proc/sys/net/core/wmem_default")) > 300_000:
+            self.skipTest("not here: a socket takes the whole list")
         self.here().start_daemon()
-        filler = "x" * 6000  # of some forty such rows a socket is full
+        filler = "x" * 6000  # what is kept of it makes some fifty rows fill a socket
         launches = [self.start_scidex("--", "sh", "-c", "exec sleep 1000", filler, stdout=subprocess.DEVNULL) for _ in range(100)]
         eventually(lambda: len(self.world.list()) == 100, 30)
         newest_first = [row["run_id"] for row in self.world.list()]
@@ -224,6 +228,9 @@ class List(ScidexTest):
         with self.world.client() as reader, self.world.client() as other:
             reader.send({"v": 1, "op": "list"})
             rows = [reader.receive()["row"]["run_id"]]
+            with self.world.client() as hasty:  # whose session ends while its list stands at one of them
+                hasty.send({"v": 1, "op": "list"})
+                hasty.receive()
             for run_id in newest_first[:90]:
                 other.call("kill", run=run_id)
             eventually(lambda: len(self.world.list()) == 10, 30, "the others have ended")
