@@ -98,6 +98,15 @@ class ExactlyOnce(PostgresTest):
                 worker.stdout.close()
                 worker.wait()
 
+    def reach_ok(self):
+        """Supervisor and recorder may leave, idle, before they try the server again: then a run brings the next ones."""
+        end = time.monotonic() + WAIT
+        while (state := self.world.postgres().get("state")) != "ok" and time.monotonic() < end:
+            if state is None:
+                self.produce(1)
+            time.sleep(0.05)
+        self.world.wait_state("ok")
+
     # What happens meanwhile
 
     def kill_supervisor(self):
@@ -135,7 +144,7 @@ class ExactlyOnce(PostgresTest):
             eventually(lambda: often.times >= 2, WAIT)
 
     def server_read_only(self, number):
-        self.world.wait_state("ok")
+        self.reach_ok()
         self.server.set_read_only(True)
         self.produce(number)
         self.world.wait_state("read-only")
@@ -143,7 +152,7 @@ class ExactlyOnce(PostgresTest):
         self.server.set_read_only(False)
 
     def server_full(self, number):
-        self.world.wait_state("ok")
+        self.reach_ok()
         fill = self.server.fill(self.small)
         self.produce(number)
         self.world.wait_state("full")
@@ -239,6 +248,7 @@ class ExactlyOnce(PostgresTest):
             except (AssertionError, OSError) as error:
                 raise AssertionError(f"{phase.__name__}: {error}") from error
         begin = time.monotonic()
+        self.reach_ok()
         self.world.wait_shipped(120)
         print(f"     {len(self.statuses)} kills")
         print(f"     {time.monotonic() - begin:6.1f} s  until all is shipped")
