@@ -88,9 +88,10 @@ class Operations(ScidexTest):
         other = self.start_scidex("--analysis-id", "SDA-7", "--", "sh", "-c", "echo ready; exec sleep 1000")
         other.read_line()
         error = self.refused("show", "ambiguous", run="SDA-7")
-        self.assertEqual(sorted(error.packet["error"]["candidates"]), sorted([self.run_id, other.run_id()]))
+        both = sorted([self.run_id, other.run_id()])
+        self.assertEqual(sorted(error.packet["error"]["candidates"]), both)
         # Of an analysis, kill means all its runs.
-        self.assertEqual(sorted(self.world.kill("SDA-7")), sorted([self.run_id, other.run_id()]))
+        self.assertEqual(sorted(self.world.kill("SDA-7")), both)
         self.assert_status(other.wait(), 143)
         self.assert_status(self.launch.wait(), 143)
 
