@@ -107,6 +107,18 @@ static bool is_killed_from_outside(const Run *run, uint64_t now_usec) {
         return situation.own_oom == 0 && situation.local_oom_kill > 0 && situation.outer_reason == VERDICT_NONE;
 }
 
+/*
+ * The main process has ended, whatever tells of it first.  One that was registered is nobody's child who would tell the
+ * status; its zombie can be asked, if its parent is slow.
+ */
+static void main_ended(Run *run) {
+        if (run->main_exited)
+                return;
+        run->main_exited = true;
+        if (run->registered && !run->status_known)
+                run->status_known = process_exit_status(run->pid, run->start_ticks, run->pidfd, &run->wait_status) == 0;
+}
+
 void life_look(Supervisor *s, Run *run) {
         uint64_t now_usec = clock_boottime_usec();
         bool max_grew;
@@ -114,7 +126,7 @@ void life_look(Supervisor *s, Run *run) {
         if (run->next_retry_usec <= now_usec && run->phase != PHASE_KILLING)
                 run->next_retry_usec = USEC_INFINITY; /* this is the try; who needs another says so */
         if (run->pidfd >= 0 && !run->main_exited && pidfd_ended(run->pidfd))
-                run->main_exited = true; /* before its event: a deadline is served first, and it had ended by then */
+                main_ended(run); /* before its event: a deadline is served first, and it had ended by then */
         if (run_lives(run) && !run->outer && is_over(run)) {
                 ending_begin(s, run, now_usec); /* nothing is left to decide but the verdict */
         } else if (run_lives(run)) {
@@ -193,9 +205,7 @@ static int on_main(sd_event_source *source, int fd, uint32_t revents, void *user
         Run *run = userdata;
 
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        run->main_exited = true;
-        if (run->registered) /* no child of anybody who would tell us; a zombie can be asked, if its parent is slow */
-                run->status_known = process_exit_status(run->pid, run->start_ticks, run->pidfd, &run->wait_status) == 0;
+        main_ended(run);
         life_look(run->supervisor, run);
         return 0;
 }
@@ -207,7 +217,7 @@ void life_main_is(Supervisor *s, Run *run, int pidfd) {
         if (pidfd >= 0)
                 (void)sd_event_add_io(s->event, &run->main_source, pidfd, EPOLLIN | EPOLLET, on_main, run);
         else
-                run->main_exited = true;
+                main_ended(run);
 }
 
 void life_launcher_gone(Supervisor *s, Run *run) {

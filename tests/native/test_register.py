@@ -80,12 +80,13 @@ class Registering(ScidexTest):
         self.assertEqual(result.returncode, status, result.stdout + result.stderr)
         return result.stdout + result.stderr
 
-    def restart(self):
-        """kill -9 of the supervisor, and the next one."""
+    def restart(self, meanwhile=lambda: None):
+        """kill -9 of the supervisor, and the next one; meanwhile() is called between the two."""
         recorder = next(pid for pid in children_of(self.world.daemon.pid) if process_comm(pid) == "scidex-recorder")
         self.world.daemon.kill()
         self.world.daemon.wait()
         eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
+        meanwhile()
         self.world.start_daemon()
 
     def register(self, pid, *options):
@@ -170,6 +171,34 @@ class Register(Registering):
         run = self.ended(run_id)
         self.assertEqual(process_state(process.pid), "Z")
         self.assertEqual((run["verdict"], run["exit_status"]), ("failed", 7))
+
+    def test_its_end_is_known_whatever_tells_of_it_first(self):
+        process = self.start("sh", "-c", "echo ready; read line; exit 7")
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        run_id = self.register(process.pid, "--timeout", f"{2 * SLOW}s")["run_id"]
+        deadline = time.monotonic() + 2 * SLOW
+        supervisor = self.world.supervisor_pid()
+        os.kill(supervisor, signal.SIGSTOP)
+        process.stdin.close()
+        eventually(lambda: process_state(process.pid) == "Z", 20, "it ends before its deadline")
+        self.assertLess(time.monotonic(), deadline, "it has ended in time")
+        time.sleep(deadline - time.monotonic() + 0.1)
+        os.kill(supervisor, signal.SIGCONT)  # its deadline is what it sees first
+        run = self.ended(run_id)
+        self.assertEqual((run["verdict"], run["exit_status"], run["detail"]), ("failed", 7, None))
+
+    def test_its_end_without_a_supervisor_is_known_while_it_is_a_zombie(self):
+        process = self.start("sh", "-c", "echo ready; read line; exit 7")
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        run_id = self.register(process.pid)["run_id"]
+
+        def end():
+            process.stdin.close()
+            eventually(lambda: process_state(process.pid) == "Z", 20, "it ends")
+
+        self.restart(end)
+        run = self.ended(run_id)
+        self.assertEqual((run["verdict"], run["exit_status"], run["detail"]), ("failed", 7, None))
 
     def test_its_parent_was_quicker_and_the_verdict_says_so(self):
         process = self.start("sleep", "1000")
