@@ -32,6 +32,7 @@
         ((size_t)8 * 1024 * 1024) /* the kernel stops at 6 MiB of argv and environment, execve(2) \
                                    */
 #define STAT_START_TIME_FIELD 22
+#define STAT_THREADS_FIELD    20
 #define STAT_FLAGS_FIELD      9
 #define STAT_EXIT_FIELD       52
 #define KERNEL_PF_EXITING     0x4 /* include/linux/sched.h */
@@ -133,7 +134,7 @@ static int next_word(const char **text) {
 
 int process_parse_stat(const char *text, ProcessIdentity *ret) {
         const char *p = text, *name = strchr(text, '('), *end = strrchr(text, ')');
-        uint64_t pid, parent, flags, start;
+        uint64_t pid, parent, flags, threads, start;
 
         if (!name || !end || end < name || next_u64(&p, &pid) < 0 || strncmp(p, " (", 2) != 0 || pid > INT_MAX)
                 return -EINVAL;
@@ -149,7 +150,12 @@ int process_parse_stat(const char *text, ProcessIdentity *ret) {
                         return -EINVAL;
         if (next_u64(&p, &flags) < 0)
                 return -EINVAL;
-        for (int field = STAT_FLAGS_FIELD + 1; field < STAT_START_TIME_FIELD; field++)
+        for (int field = STAT_FLAGS_FIELD + 1; field < STAT_THREADS_FIELD; field++)
+                if (next_word(&p) < 0)
+                        return -EINVAL;
+        if (next_u64(&p, &threads) < 0)
+                return -EINVAL;
+        for (int field = STAT_THREADS_FIELD + 1; field < STAT_START_TIME_FIELD; field++)
                 if (next_word(&p) < 0)
                         return -EINVAL;
         if (next_u64(&p, &start) < 0)
@@ -157,6 +163,7 @@ int process_parse_stat(const char *text, ProcessIdentity *ret) {
         ret->pid = (pid_t)pid;
         ret->parent = (pid_t)parent;
         ret->start_ticks = start;
+        ret->threads = threads;
         ret->exiting = (flags & KERNEL_PF_EXITING) != 0;
         ret->kernel = (flags & KERNEL_PF_KTHREAD) != 0;
         return 0;
@@ -216,6 +223,32 @@ int process_parse_kib(const char *text, const char *key, uint64_t *ret_bytes) {
         return 0;
 }
 
+/* Whether a thread of /proc/PID is not on its way out. */
+static bool a_thread_lives(int dir) {
+        int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(closedirp) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        if (!tasks)
+                (void)close_fd(fd);
+        while (tasks && (entry = readdir(tasks))) {
+                _cleanup_(freep) char *path = text_printf("%s/stat", entry->d_name), *text = NULL;
+                ProcessIdentity thread;
+
+                if (entry->d_name[0] != '.' && path &&
+                        file_read_at(dirfd(tasks), path, PROC_TEXT_MAX_BYTES, &text, NULL) == 0 &&
+                        process_parse_stat(text, &thread) == 0 && !thread.exiting)
+                        return true;
+        }
+        return false;
+}
+
+/* The leader (pthread_exit(3) in main) may be long over while the process lives: it stays a zombie till the last. */
+static void look_behind_leader(int dir, ProcessIdentity *process) {
+        if (process->exiting && process->threads > 1 && a_thread_lives(dir))
+                process->exiting = false;
+}
+
 int process_identity(pid_t pid, ProcessIdentity *ret) {
         _cleanup_(freep) char *stat = NULL, *status = NULL;
         _cleanup_(close_fdp) int dir = process_open(pid);
@@ -236,18 +269,21 @@ int process_identity(pid_t pid, ProcessIdentity *ret) {
         r = process_parse_status(status, &identity);
         if (r < 0)
                 return r;
+        look_behind_leader(dir, &identity);
         *ret = identity;
         return 0;
 }
 
 bool process_is_exiting(pid_t pid) {
         _cleanup_(freep) char *text = NULL;
+        _cleanup_(close_fdp) int dir = process_open(pid);
         ProcessIdentity process;
 
-        if (process_read_text(pid, "stat", PROC_TEXT_MAX_BYTES, &text, NULL) < 0 ||
+        if (dir < 0 || process_read(dir, "stat", PROC_TEXT_MAX_BYTES, &text, NULL) < 0 ||
                 process_parse_stat(text, &process) < 0)
                 return true;
-        return process.exiting || process.state == 'Z' || process.state == 'X';
+        look_behind_leader(dir, &process);
+        return process.exiting;
 }
 
 static int exit_status_of_pidfd(int pidfd, int *ret_status) {

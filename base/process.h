@@ -19,16 +19,17 @@ typedef struct ProcessIdentity {
         pid_t parent;
         uint64_t start_ticks; /* /proc/PID/stat field 22, clock ticks since boot; with pid it names one process */
         uid_t uid_real, uid_effective, uid_saved;
-        char state;   /* R S D T Z X … */
-        bool nested;  /* NSpid: in a pid namespace below ours, where it and its children have other numbers */
-        bool exiting; /* PF_EXITING: on its way out, also before it is a zombie */
+        uint64_t threads; /* those not yet collected; the leader is one until its process is a zombie no more */
+        char state;       /* R S D T Z X …: of the leader, whose end need not be the process's */
+        bool nested;      /* NSpid: in a pid namespace below ours, where it and its children have other numbers */
+        bool exiting; /* PF_EXITING: on its way out, also before it is a zombie; process_identity(): all threads are */
         bool kernel;  /* PF_KTHREAD: a thread of the kernel's own */
 } ProcessIdentity;
 
 /* From /proc/PID/stat and status. 0 or -ESRCH, -errno. */
 int process_identity(pid_t pid, ProcessIdentity *ret);
 
-/* Whether it has ended or is ending: state Z or X, PF_EXITING, or gone. */
+/* Whether it has ended or is ending: PF_EXITING (zombies have it) in all of its threads, or gone. */
 bool process_is_exiting(pid_t pid);
 
 /*
@@ -67,7 +68,8 @@ int process_cgroup(pid_t pid, char **ret_path);
 
 /* The texts of these files, parsed; the process_* above read them. 0 or -EINVAL. */
 
-/* /proc/PID/stat: fills pid, parent, state, start_ticks. The name may hold blanks, parentheses and newlines. */
+/* /proc/PID/stat: fills pid, parent, state, start_ticks, threads, and exiting and kernel of the one thread. The name
+ * may hold blanks, parentheses and newlines. */
 int process_parse_stat(const char *text, ProcessIdentity *ret);
 /* Its last field, the wait status: 0 in the text of a process that lives, and where it is not for us. -EINVAL. */
 int process_parse_exit_status(const char *text, int *ret_status);

@@ -42,7 +42,18 @@ static int connect_errno_to_result(int error) {
         }
 }
 
-int client_connect(const char *path, int *ret_fd) {
+/*
+ * Where a server's queue is full (a supervisor that does not come up, and thousands of launches), connect(2) waits, in
+ * its turn and without a bound but this one: SO_SNDTIMEO (unix_stream_connect(), net/unix/af_unix.c).
+ */
+static int bound_wait(int fd, uint64_t usec) {
+        struct timeval wait = { .tv_sec = (time_t)(usec / USEC_PER_SEC),
+                .tv_usec = (suseconds_t)(usec % USEC_PER_SEC) };
+
+        return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) < 0 ? -errno : 0;
+}
+
+static int connect_within(const char *path, uint64_t wait_usec, int *ret_fd) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
@@ -53,14 +64,27 @@ int client_connect(const char *path, int *ret_fd) {
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
+        r = bound_wait(fd, wait_usec);
+        if (r < 0)
+                return r;
         while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 if (errno != EINTR)
                         return connect_errno_to_result(errno);
         r = server_is_trusted(fd);
+        if (r == 0)
+                r = bound_wait(fd, 0);
         if (r != 0)
                 return r;
         *ret_fd = TAKE_FD(fd);
         return 0;
+}
+
+int client_connect(const char *path, int *ret_fd) {
+        return connect_within(path, CLIENT_CONNECT_USEC, ret_fd);
+}
+
+int client_connect_now(const char *path, int *ret_fd) {
+        return connect_within(path, USEC_PER_MSEC, ret_fd);
 }
 
 void client_paths_freep(char ***paths) {
@@ -142,15 +166,18 @@ int client_state_directory(char **ret_path) {
 }
 
 int client_ask(int fd, const json_t *request, uint64_t timeout_usec, Message *ret_reply) {
-        uint64_t until = usec_add(clock_boottime_usec(), timeout_usec);
+        uint64_t until_usec = usec_add(clock_boottime_usec(), timeout_usec);
+        int r = message_send(fd, request, NULL, 0);
+
+        return r < 0 ? r : client_await(fd, until_usec, ret_reply);
+}
+
+int client_await(int fd, uint64_t until_usec, Message *ret_reply) {
         int r;
 
-        r = message_send(fd, request, NULL, 0);
-        if (r < 0)
-                return r;
         for (;;) {
                 struct pollfd waiting = { .fd = fd, .events = POLLIN };
-                uint64_t left = usec_sub(until, clock_boottime_usec());
+                uint64_t left = usec_sub(until_usec, clock_boottime_usec());
                 int timeout = left == USEC_INFINITY ? -1 : (int)MIN_OF(left / USEC_PER_MSEC + 1, UINT64_C(3600000));
 
                 if (left == 0)

@@ -1,6 +1,7 @@
 /* The asking side: find the socket, check who serves it, ask. Used by scidex-run and scidexctl; blocking. */
 #pragma once
 
+#include "base/clock.h"
 #include "control/message.h"
 
 enum {
@@ -11,8 +12,13 @@ enum {
         CLIENT_E_FOREIGN,       /* the server's uid is neither 0 nor ours */
 };
 
-/* Connects to one path. 0 and an fd (SEQPACKET, close-on-exec), CLIENT_E_*, -errno (-ENAMETOOLONG). */
+#define CLIENT_CONNECT_USEC (20 * USEC_PER_SEC)
+
+/* Connects to one path. 0 and an fd (SEQPACKET, close-on-exec), CLIENT_E_*, -errno (-ENAMETOOLONG; -EAGAIN: the server
+ * has not taken those before us, after CLIENT_CONNECT_USEC). */
 int client_connect(const char *path, int *ret_fd);
+/* The same for who has other things to do: -EAGAIN after a millisecond. */
+int client_connect_now(const char *path, int *ret_fd);
 
 /*
  * The candidates in order, as strings: $SCIDEX_SOCKET alone if set; else /run/scidex/control; then the user's.
@@ -36,3 +42,5 @@ void client_paths_freep(char ***paths);
 /* One request, one reply. 0 and the reply (also one with ok:false), MESSAGE_E_*, -errno, -ETIMEDOUT after timeout_usec.
  */
 int client_ask(int fd, const json_t *request, uint64_t timeout_usec, Message *ret_reply);
+/* The next packet, until then (BOOTTIME). As above. */
+int client_await(int fd, uint64_t until_usec, Message *ret_reply);

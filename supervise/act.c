@@ -14,7 +14,7 @@
 #define OUTER_EXTRA_USEC                                                                                       \
         (500 * USEC_PER_MSEC)            /* after the outer run's kill, which reaches the nested one by itself \
                                           */
-#define SETTLE_USEC (20 * USEC_PER_MSEC) /* what is on its way out gets this long before it counts as leftover */
+#define SETTLE_USEC (20 * USEC_PER_MSEC) /* what is on its way out is looked at again then, and ever more seldom */
 
 /* Tells nested runs that their outer run is being ended. */
 void act_tell_inner(Supervisor *s, Run *outer) {
@@ -37,7 +37,7 @@ void act_tell_kill(StoryKind kind, const Run *run, const char *what) {
                 run->kill.detail ? ", " : "", run->kill.detail ? run->kill.detail : "");
 }
 
-static void wait_for_empty(Supervisor *s, Run *run) {
+void act_wait_for_empty(Supervisor *s, Run *run) {
         if (run_is_grouped(run) && run->events_populated < 0)
                 run->events_populated = watching_add(s, run, "cgroup.events");
 }
@@ -57,7 +57,7 @@ static void sample_kill(Run *run, bool by_kernel, uint64_t now_usec) {
 void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec) {
         watch_last(run);
         sample_kill(run, by_kernel, now_usec);
-        wait_for_empty(s, run);
+        act_wait_for_empty(s, run);
         enforce_begin(run, d->reason, d->detail, by_kernel, clock_realtime_usec());
 }
 
@@ -91,16 +91,22 @@ static void act_kill(Supervisor *s, Run *run, const Decision *d, bool by_kernel,
         act_tell_inner(s, run);
 }
 
-static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
+/* Whether nobody is left but who is on his way out, or in the middle of an exec. To free gigabytes takes its time. */
+static bool only_the_dying(const Run *run) {
         _cleanup_(process_list_deinit) ProcessList alive = { 0 };
 
+        return enforce_list(run, &alive) == 0 && alive.count == 0;
+}
+
+static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
         if (enforce_is_empty(run))
                 return;
-        wait_for_empty(s, run);
-        if (run->settle_usec == 0)
-                run->settle_usec = now_usec + SETTLE_USEC;
-        if (now_usec < run->settle_usec && enforce_list(run, &alive) == 0 && alive.count == 0) {
-                run->next_retry_usec = run->settle_usec; /* all on their way out, or in the middle of an exec */
+        act_wait_for_empty(s, run);
+        if (run->settle_since_usec == 0)
+                run->settle_since_usec = now_usec;
+        if (now_usec < usec_add(run->settle_since_usec, MAX_OF(run->request.grace_usec, SETTLE_USEC)) &&
+                only_the_dying(run)) {
+                run->next_retry_usec = now_usec + SETTLE_USEC + (now_usec - run->settle_since_usec) / 2;
                 return;
         }
         act_term(s, run, d, now_usec);

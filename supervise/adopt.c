@@ -33,14 +33,16 @@ int adopt_save(const Run *run, const char *boot_id) {
         if (!run_is_grouped(run))
                 return -EOPNOTSUPP;
         return save(run, XATTR_RUN,
-                json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:o}", "v",
-                        1, "run_id", run->id.text, "boot_id", boot_id, "request", request_to_json(&run->request),
+                json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:o, s:b, "
+                          "s:b, s:I}",
+                        "v", 1, "run_id", run->id.text, "boot_id", boot_id, "request", request_to_json(&run->request),
                         "launched_at", (json_int_t)run->launched_at, "launched_usec", (json_int_t)run->launched_usec,
                         "uid", (json_int_t)run->uid, "launcher_pid", (int)run->launcher_pid, "launcher_start_ticks",
                         (json_int_t)run->launcher_start_ticks, "sampled", run->enforcement == ENFORCEMENT_SAMPLED,
                         "kept_memory", run->kept.memory, "kept_swap", run->kept.swap, "kept_pids", run->kept.pids,
                         "registered", run->registered, "letting_go", run->letting_go, "registered_by",
-                        (json_int_t)run->registered_by, "origin", json_from_text(run->origin)));
+                        (json_int_t)run->registered_by, "origin", json_from_text(run->origin), "setting", run->setting,
+                        "warned", run->warned, "warned_at", (json_int_t)run->warned_at));
 }
 
 int adopt_save_main(const Run *run) {
@@ -136,6 +138,9 @@ static int load_run(const json_t *o, const char *boot_id, Run **ret) {
         (*ret)->launcher_pid = (pid_t)number(o, "launcher_pid");
         (*ret)->launcher_start_ticks = number(o, "launcher_start_ticks");
         (*ret)->enforcement = truth(o, "sampled") ? ENFORCEMENT_SAMPLED : ENFORCEMENT_KERNEL;
+        (*ret)->setting = truth(o, "setting");
+        (*ret)->warned = truth(o, "warned");
+        (*ret)->warned_at = number(o, "warned_at");
         load_registered(o, *ret);
         (*ret)->kept = (LimitsKept){ .memory = truth(o, "kept_memory"),
                 .swap = truth(o, "kept_swap"),
@@ -242,5 +247,6 @@ bool adopt_process_lives(pid_t pid, uint64_t start_ticks) {
 
         if (r < 0)
                 return r != -ESRCH;
-        return process.start_ticks == start_ticks && process.state != 'Z' && process.state != 'X';
+        return process.start_ticks == start_ticks &&
+                !(process.exiting && (process.state == 'Z' || process.state == 'X'));
 }

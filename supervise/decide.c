@@ -124,13 +124,19 @@ static Verdict decide_killed_by_signal(const Ending *e, int signal, const char *
         return VERDICT_CRASHED;
 }
 
+/* The kernel killed for memory, but only after the main process was over: then it was for the leftovers'. */
+static bool is_of_leftovers(const Ending *e) {
+        return e->reason == VERDICT_ORPHAN && e->status_known &&
+                !(WIFSIGNALED(e->wait_status) && WTERMSIG(e->wait_status) == SIGKILL);
+}
+
 Verdict decide_verdict(const Ending *e, const char **ret_detail) {
         *ret_detail = NULL;
         if (e->reason != VERDICT_NONE && e->reason != VERDICT_ORPHAN)
                 return e->reason;
-        if (e->own_oom > 0)
+        if (e->own_oom > 0 && !is_of_leftovers(e))
                 return VERDICT_MEMORY;
-        if (e->local_oom_kill > 0)
+        if (e->local_oom_kill > 0 && !is_of_leftovers(e))
                 return VERDICT_HOST_OOM;
         if (e->exec_errno == ENOMEM && e->max_events > 0) {
                 *ret_detail = "the limit is too small to start the command";

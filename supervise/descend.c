@@ -38,7 +38,9 @@ static int table_add(Table *table, const ProcessIdentity *process) {
                 table->allocated = more;
         }
         table->rows[table->n++] = (Row){
-                .pid = process->pid, .parent = process->parent, .zombie = process->state == 'Z' || process->state == 'X'
+                .pid = process->pid,
+                .parent = process->parent,
+                .zombie = process->exiting && (process->state == 'Z' || process->state == 'X'),
         };
         return 0;
 }

@@ -24,6 +24,8 @@
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
 #define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
+#define UNTOLD_USEC (100 * USEC_PER_MSEC) /* from look to look in its grace, where a run has no group to listen to */
+
 #define SPIN_USEC USEC_PER_MSEC /* a timer that was due and is due again lets others have their turn */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -44,6 +46,8 @@ static void life_arm(Supervisor *s, Run *run) {
                 next = MIN_OF(next, run->watch.stall_next_usec);
         }
         next = MIN_OF(next, MIN_OF(run->next_retry_usec, run->reply_by_usec));
+        if (run->phase == PHASE_GRACE && run->events_populated < 0) /* nobody tells when it is empty */
+                next = MIN_OF(next, situation.now_usec + UNTOLD_USEC);
         if (next <= run->timer_fired_usec) /* what it waits for may be an event of a lower priority */
                 next = situation.now_usec + SPIN_USEC;
         if (next == USEC_INFINITY) {
@@ -119,14 +123,18 @@ static void main_ended(Run *run) {
                 run->status_known = process_exit_status(run->pid, run->start_ticks, run->pidfd, &run->wait_status) == 0;
 }
 
+static void look_at_main(Run *run) {
+        if (run->pidfd >= 0 && !run->main_exited && pidfd_ended(run->pidfd))
+                main_ended(run);
+}
+
 void life_look(Supervisor *s, Run *run) {
         uint64_t now_usec = clock_boottime_usec();
         bool max_grew;
 
         if (run->next_retry_usec <= now_usec && run->phase != PHASE_KILLING)
                 run->next_retry_usec = USEC_INFINITY; /* this is the try; who needs another says so */
-        if (run->pidfd >= 0 && !run->main_exited && pidfd_ended(run->pidfd))
-                main_ended(run); /* before its event: a deadline is served first, and it had ended by then */
+        look_at_main(run); /* before its event: a deadline is served first, and it had ended by then */
         if (run_lives(run) && !run->outer && is_over(run)) {
                 ending_begin(s, run, now_usec); /* nothing is left to decide but the verdict */
         } else if (run_lives(run)) {
@@ -158,6 +166,7 @@ void life_sample_now(Run *run) {
         (void)watch_look(run);
         if (run->enforcement == ENFORCEMENT_SAMPLED)
                 (void)watch_exactly(run);
+        look_at_main(run);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -169,6 +178,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         if (now_usec >= warn_usec(run)) {
                 run->warned = true;
                 run->warned_at = clock_realtime_usec();
+                (void)adopt_save(run, s->boot_id); /* a second one would end whoever listens once */
                 if (run->pidfd >= 0)
                         (void)pidfd_signal(run->pidfd, run->request.warn_signal);
                 story_tell(STORY_WARN, LOG_LEVEL_INFO, run, "warned of its wall-clock limit");
@@ -218,6 +228,26 @@ void life_main_is(Supervisor *s, Run *run, int pidfd) {
                 (void)sd_event_add_io(s->event, &run->main_source, pidfd, EPOLLIN | EPOLLET, on_main, run);
         else
                 main_ended(run);
+}
+
+void life_find_main(Supervisor *s, Run *run) {
+        Phase phase = run->phase;
+        ProcessIdentity process;
+        int pidfd, r;
+
+        if (run->pid == 0)
+                return;
+        /* The pidfd first: what is read afterwards is of the process that it stands for. */
+        pidfd = pidfd_open_pid(run->pid);
+        r = pidfd < 0 ? pidfd : process_identity(run->pid, &process);
+        if (r == 0 && process.start_ticks != run->start_ticks)
+                r = -ESRCH;
+        if (r < 0)
+                pidfd = close_fd(pidfd);
+        if (r < 0 && r != -ESRCH)
+                return; /* for want of an fd: no death is guessed, the tick tries again */
+        life_main_is(s, run, pidfd);
+        run->phase = phase;
 }
 
 void life_launcher_gone(Supervisor *s, Run *run) {
@@ -285,13 +315,20 @@ static void mend(Supervisor *s, Run *run) {
                 if (run->launcher_gone)
                         life_soon(s, run);
         }
+        if (run->pidfd < 0 && !run->main_exited) {
+                life_find_main(s, run);
+                if (run->main_exited)
+                        life_soon(s, run);
+        }
 }
 
 static void tick_one(Supervisor *s, Run *run, uint64_t now_usec) {
         watch_sample(run, now_usec);
         run->timeline.next_usec = MAX_OF(run->timeline.next_usec, now_usec + 1); /* also where nothing can be read */
-        if (run_is_grouped(run) && run->kept.memory && run->events_memory < 0)
+        if (run_is_grouped(run) && run->kept.memory && run->events_memory < 0) {
                 run->events_memory = watching_add(s, run, "memory.events.local");
+                life_soon(s, run); /* for what it counted while nobody listened */
+        }
         if (run->announced)
                 return;
         (void)process_comm(run->pid, run->comm);

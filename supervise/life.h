@@ -24,6 +24,8 @@ void watching_remove(Supervisor *s, int *watch);
 void act_decide(Supervisor *s, Run *run, uint64_t now_usec);
 /* Event id, marker, list of processes, last sample; nothing is sent. */
 void act_begin(Supervisor *s, Run *run, const Decision *d, bool by_kernel, uint64_t now_usec);
+/* Listens for the end of its last process, where it has a group. */
+void act_wait_for_empty(Supervisor *s, Run *run);
 /* The journal hears of it: what, and why. */
 void act_tell_kill(StoryKind kind, const Run *run, const char *what);
 /* Nested runs learn that their outer run is being ended. */

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "supervise/adopt.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -40,11 +41,27 @@ static void writer_free(void *userdata) {
         free(writer);
 }
 
+void lower_done(Supervisor *s, Run *run) {
+        if (!run->setting)
+                return;
+        run->setting = false;
+        (void)adopt_save(run, s->boot_id);
+}
+
 static void read_back(Run *run) {
         uint64_t bytes;
 
         if (run_is_grouped(run) && file_read_u64_at(run->group.fd, "memory.max", &bytes) == 0)
                 run->kept.memory_bytes = bytes;
+}
+
+static bool another_writes(const Writer *writer) {
+        const Writer *other;
+
+        LIST_FOREACH(other, &writers, link)
+        if (other != writer && strcmp(other->run_id.text, writer->run_id.text) == 0)
+                return true;
+        return false;
 }
 
 static int on_written(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -58,6 +75,8 @@ static int on_written(sd_event_source *source, int fd, uint32_t revents, void *u
                 if (how.si_code != CLD_EXITED || how.si_status != 0)
                         log_run(LOG_LEVEL_WARNING, run->id.text, run->request.analysis_id,
                                 "its changed limits could not all be written");
+                if (how.si_code == CLD_EXITED && !another_writes(writer))
+                        lower_done(writer->supervisor, run);
         }
         (void)sd_event_source_set_floating(source, false); /* its last reference */
         return 0;

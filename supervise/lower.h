@@ -10,3 +10,5 @@
  * were not refused one by one.
  */
 int lower_limits(Supervisor *s, Run *run, bool *ret_aside);
+/* The kernel has them: noted with the run, so that the next supervisor does not write them once more. */
+void lower_done(Supervisor *s, Run *run);

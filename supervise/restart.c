@@ -16,6 +16,7 @@
 #include "supervise/enforce.h"
 #include "supervise/left.h"
 #include "supervise/life.h"
+#include "supervise/lower.h"
 #include "supervise/registered.h"
 #include "supervise/serve.h"
 #include "supervise/story.h"
@@ -34,19 +35,6 @@ typedef struct Adoption {
 } Adoption;
 
 static int adopt_one(int parent_fd, const char *name, void *userdata);
-
-/* The process itself: alive, gone, or (never reported) unknown. */
-static void adopt_main(Supervisor *s, Run *run) {
-        Phase phase = run->phase;
-        int pidfd = run->pid != 0 ? pidfd_open_pid(run->pid) : -EBADF;
-
-        /* The pidfd first: what is found to live afterwards is what it stands for. */
-        if (pidfd >= 0 && !adopt_process_lives(run->pid, run->start_ticks))
-                pidfd = close_fd(pidfd);
-        if (run->pid != 0)
-                life_main_is(s, run, pidfd);
-        run->phase = phase;
-}
 
 /* What another supervisor has begun with it: to take it in, or to let it go. */
 static void adopt_registered(Supervisor *s, Run *run) {
@@ -87,6 +75,19 @@ static void thaw_half_moved(const Run *run) {
                 (void)group_freeze(&run->group, false);
 }
 
+/* `set` was noted, and maybe answered, but its supervisor died before the kernel had the limit. */
+static void finish_setting(Supervisor *s, Run *run) {
+        bool aside;
+
+        if (!run->setting || run->phase > PHASE_RUNNING || run->letting_go)
+                return;
+        if (lower_limits(s, run, &aside) < 0)
+                log_run(LOG_LEVEL_WARNING, run->id.text, run->request.analysis_id,
+                        "its changed limit can't be written");
+        else if (!aside)
+                lower_done(s, run);
+}
+
 static int adopt_one(int parent_fd, const char *name, void *userdata) {
         Adoption *a = userdata;
         Supervisor *s = a->s;
@@ -111,7 +112,10 @@ static int adopt_one(int parent_fd, const char *name, void *userdata) {
         thaw_half_moved(run);
         (void)watch_look(run);
         (void)life_add(s, run);
-        adopt_main(s, run);
+        if (run->phase == PHASE_GRACE || run->phase == PHASE_KILLING)
+                act_wait_for_empty(s, run);
+        finish_setting(s, run);
+        life_find_main(s, run);
         life_watch_launcher(s, run);
         if (left_take(s->left_fd, run))
                 log_run(LOG_LEVEL_INFO, run->id.text, run->request.analysis_id,

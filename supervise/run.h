@@ -118,6 +118,7 @@ struct Run {
         char *cancel_detail; /* owned */
         Verdict outer_reason;
         char *outer_detail; /* owned */
+        bool setting;       /* its memory limit was changed, and the kernel may not have the new one yet */
         bool warned;
         uint64_t warned_at; /* REALTIME, 0: never */
 
@@ -139,8 +140,8 @@ struct Run {
         int events_memory, events_populated; /* inotify watches, -1 none */
         uint64_t next_retry_usec;            /* killing, removing: BOOTTIME of the next try */
         unsigned n_retries;
-        uint64_t settle_usec; /* leftovers: BOOTTIME until which what has no memory counts as gone, 0: none seen */
-        bool reply_owed;      /* the launcher waits for the end */
+        uint64_t settle_since_usec; /* leftovers: BOOTTIME of the first look that found some, 0: none seen */
+        bool reply_owed;            /* the launcher waits for the end */
         bool replied;
         bool announced;          /* its row in watchdog_processes is sent */
         uint64_t told_usec;      /* BOOTTIME of its last sample for the mirror */

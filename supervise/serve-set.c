@@ -39,6 +39,14 @@ static void follow(Run *run) {
                 run->watch.next_look_usec = now_usec;
 }
 
+static int write_memory(Supervisor *s, Run *run, bool *ret_aside) {
+        int r = lower_limits(s, run, ret_aside);
+
+        if (r == 0 && !*ret_aside)
+                lower_done(s, run);
+        return r;
+}
+
 /* 0; -errno and all is as before. */
 static int change(Supervisor *s, Run *run, const RunRequest *after, bool *ret_aside) {
         RunRequest before = run->request;
@@ -47,12 +55,13 @@ static int change(Supervisor *s, Run *run, const RunRequest *after, bool *ret_as
 
         *ret_aside = false;
         run->request = *after;
+        run->setting = run->setting || after->memory_bytes != before.memory_bytes;
         follow(run);
         r = adopt_save(run, s->boot_id);
         if (r == -EOPNOTSUPP) /* no group */
                 r = 0;
         if (r == 0 && after->memory_bytes != before.memory_bytes)
-                r = lower_limits(s, run, ret_aside);
+                r = write_memory(s, run, ret_aside);
         if (r == 0)
                 return 0;
         run->request = before;
@@ -60,7 +69,7 @@ static int change(Supervisor *s, Run *run, const RunRequest *after, bool *ret_as
         run->enforcement = enforcement;
         (void)adopt_save(run, s->boot_id);
         if (after->memory_bytes != before.memory_bytes)
-                (void)lower_limits(s, run, ret_aside); /* of several files some may have taken theirs */
+                (void)write_memory(s, run, ret_aside); /* of several files some may have taken theirs */
         return r;
 }
 

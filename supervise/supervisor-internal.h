@@ -80,7 +80,10 @@ typedef struct Session {
 int life_add(Supervisor *s, Run *run); /* takes the run into the list and arms what it needs */
 void life_main_is(
         Supervisor *s, Run *run, int pidfd); /* the main process is known; pidfd owned from here on, may be -EBADF */
-void life_look(Supervisor *s, Run *run);     /* something may have changed: look, decide, act, end */
+/* The same for one that another supervisor knew: alive, gone, or unknown for want of an fd, till the tick tries again.
+ */
+void life_find_main(Supervisor *s, Run *run);
+void life_look(Supervisor *s, Run *run); /* something may have changed: look, decide, act, end */
 void life_soon(Supervisor *s, Run *run); /* the same from the loop, for whoever stands in the middle of another look */
 void life_memory_event(Supervisor *s, Run *run);
 void life_launcher_gone(Supervisor *s, Run *run);

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,6 +46,11 @@ static void connection_failed(const char *path, int r) {
                         "scidex-run --private",
                         path);
                 break;
+        case -EAGAIN:
+                run_say("the supervisor at %s takes nobody: too many wait before us; try again, or see scidexctl "
+                        "doctor",
+                        path);
+                break;
         case CLIENT_E_FOREIGN:
                 run_say("the server at %s is neither root's nor yours and is not trusted; remove the socket, or set "
                         "SCIDEX_SOCKET to another path",
@@ -56,7 +62,8 @@ static void connection_failed(const char *path, int r) {
         }
 }
 
-static int lock_take(const char *path, bool wait) {
+/* The lock of whoever starts a supervisor at that place. -EWOULDBLOCK: another does. */
+static int lock_take(const char *path) {
         _cleanup_(freep) char *name = text_printf("%s.lock", path);
         _cleanup_(close_fdp) int fd = -EBADF;
 
@@ -65,7 +72,7 @@ static int lock_take(const char *path, bool wait) {
         fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return -errno;
-        while (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) < 0)
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 if (errno != EINTR)
                         return -errno;
         return TAKE_FD(fd);
@@ -94,7 +101,27 @@ static void become_supervisor(const char *program, const char *path, int ready_f
         _exit(RUN_EXIT_FAILED);
 }
 
-/* Forks twice: the supervisor is nobody's child. *ret_ready_fd reads "ready", or why not, or nothing. */
+/* Forks twice: the supervisor is not our child, whose end would be one of the run's. */
+static pid_t fork_detached(const char *program, const char *path, int ready_fd) {
+        int reaper = 0;
+        pid_t pid;
+
+        (void)prctl(PR_GET_CHILD_SUBREAPER, &reaper);
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 0);
+        pid = fork();
+        if (pid == 0) {
+                (void)setsid();
+                if (fork() == 0)
+                        become_supervisor(program, path, ready_fd);
+                _exit(EXIT_SUCCESS);
+        }
+        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                continue;
+        (void)prctl(PR_SET_CHILD_SUBREAPER, reaper);
+        return pid;
+}
+
+/* *ret_ready_fd reads "ready", or why not, or nothing. */
 static int start(const char *path, int *ret_ready_fd) {
         _cleanup_(freep) char *program = NULL;
         int ready[2], r;
@@ -105,21 +132,13 @@ static int start(const char *path, int *ret_ready_fd) {
                 return r;
         if (pipe2(ready, O_CLOEXEC) < 0)
                 return -errno;
-        pid = fork();
-        if (pid == 0) {
-                (void)setsid();
-                if (fork() == 0)
-                        become_supervisor(program, path, ready[1]);
-                _exit(EXIT_SUCCESS);
-        }
+        pid = fork_detached(program, path, ready[1]);
+        r = pid < 0 ? -errno : 0;
         (void)close_fd(ready[1]);
-        if (pid < 0) {
-                r = -errno;
+        if (r < 0) {
                 (void)close_fd(ready[0]);
                 return r;
         }
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                continue;
         *ret_ready_fd = ready[0];
         return 0;
 }
@@ -151,7 +170,7 @@ static int wait_for_other(const char *path, int *ret_fd) {
 
         do {
                 (void)poll(NULL, 0, OTHER_EVERY_MSEC);
-                r = client_connect(path, ret_fd);
+                r = client_connect_now(path, ret_fd);
         } while ((r == CLIENT_E_NO_SOCKET || r == CLIENT_E_REFUSED) && clock_boottime_usec() < until);
         return r;
 }
@@ -170,6 +189,7 @@ static int start_one(const char *path) {
 }
 
 static int start_and_connect(const char *path, Connection *ret) {
+        uint64_t until_usec = clock_boottime_usec() + START_WAIT_MSEC * USEC_PER_MSEC;
         _cleanup_(close_fdp) int lock = -EBADF;
         _cleanup_(freep) char *error = NULL;
         int r;
@@ -179,14 +199,21 @@ static int start_and_connect(const char *path, Connection *ret) {
                 run_say("%s", error ? error : strerror(-r));
                 return r;
         }
-        lock = lock_take(path, true);
-        if (lock < 0) {
+        do {
+                lock = lock_take(path);
+                if (client_connect_now(path, &ret->fd) == 0)
+                        return 0; /* somebody else has started it meanwhile */
+        } while (lock == -EWOULDBLOCK && clock_boottime_usec() < until_usec && poll(NULL, 0, OTHER_EVERY_MSEC) == 0);
+        if (lock == -EWOULDBLOCK)
+                run_say("another scidex-run holds %s.lock and has started no supervisor for %d s; is it stopped? End "
+                        "it, "
+                        "and try again",
+                        path, START_WAIT_MSEC / 1000);
+        else if (lock < 0)
                 run_say("can't lock %s.lock: %s; set SCIDEX_SOCKET to a path that you can write to", path,
                         strerror(-lock));
+        if (lock < 0)
                 return lock;
-        }
-        if (client_connect(path, &ret->fd) == 0)
-                return 0; /* somebody else has started it meanwhile */
         for (unsigned i = 0; i < OTHER_TRIES; i++) {
                 r = start_one(path);
                 if (r < 0 && r != -EBUSY)
@@ -253,13 +280,13 @@ int connection_reopen(Connection *c) {
         _cleanup_(close_fdp) int lock = -EBADF;
         int ready = -EBADF, r;
 
-        r = client_connect(c->path, &c->fd);
+        r = client_connect_now(c->path, &c->fd);
         if (r == 0)
                 return 0;
         if (!c->is_private || (r != CLIENT_E_NO_SOCKET && r != CLIENT_E_REFUSED) ||
                 now_usec < last_start_usec + RESTART_EVERY_USEC)
                 return -EAGAIN;
-        lock = lock_take(c->path, false);
+        lock = lock_take(c->path);
         if (lock < 0)
                 return -EAGAIN;
         last_start_usec = now_usec;

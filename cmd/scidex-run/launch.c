@@ -35,13 +35,26 @@ static void say_error(const json_t *reply) {
 }
 
 /* One question while the run is being made. 0 with *ret (also ok:false), -errno. */
+static bool is_change(const Message *packet) {
+        const char *re;
+
+        return json_get_text(packet->body, "re", &re) == 0 && strcmp(re, "changed") == 0;
+}
+
 static int ask(Launch *l, json_t *request, Message *ret) {
+        uint64_t until_usec = usec_add(clock_boottime_usec(), ANSWER_WAIT_USEC);
         _cleanup_(json_decrefp) json_t *owned = request;
         int r;
 
         if (!owned)
                 return -ENOMEM;
         r = client_ask(l->connection.fd, owned, ANSWER_WAIT_USEC, ret);
+        while (r == 0 && is_change(ret)) { /* `set` was quicker than we */
+                launch_take_limits(l, ret->body);
+                message_deinit(ret);
+                *ret = MESSAGE_NONE;
+                r = client_await(l->connection.fd, until_usec, ret);
+        }
         return r > 0 ? -ECONNRESET : r;
 }
 

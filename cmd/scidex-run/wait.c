@@ -22,6 +22,7 @@
 #define ANSWER_AFTER_USEC    (20 * USEC_PER_SEC) /* one is connected but silent for so long after end and grace */
 #define CANCELS_MAX          6                   /* INTs and TERMs that are told to the supervisor */
 #define RECONNECT_EVERY_USEC (50 * USEC_PER_MSEC)
+#define LAST_REAPS           50 /* a millisecond each */
 
 static void tell_exited(Launch *l) {
         _cleanup_(json_decrefp) json_t *message = message_request("exited");
@@ -105,7 +106,7 @@ static void ask_record(Launch *l) {
         _cleanup_(freep) char *path = NULL;
         const char *verdict;
 
-        if (!request || !end || client_record_path(l->connection.path, &path) < 0 || client_connect(path, &fd) != 0)
+        if (!request || !end || client_record_path(l->connection.path, &path) < 0 || client_connect_now(path, &fd) != 0)
                 return;
         (void)json_object_set_new(request, "run", json_string(l->run_id));
         if (client_ask(fd, request, USEC_PER_SEC, &reply) != 0 || !json_is_true(json_object_get(reply.body, "ok")))
@@ -219,7 +220,20 @@ static int poll_timeout(const Launch *l, uint64_t now_usec) {
         return (int)MIN_OF(usec_sub(next, now_usec) / USEC_PER_MSEC + 1, UINT64_C(3600000));
 }
 
-int launch_wait(Launch *l) {
+/* Who has left the group (cgroup_exit(), kernel/exit.c) is a zombie only a moment later. Who lives on elsewhere is not
+ * waited for. */
+static void reap_rest(Launch *l) {
+        siginfo_t peek;
+
+        for (unsigned i = 0; i < LAST_REAPS; i++) {
+                launch_reap(l);
+                if (waitid(P_ALL, 0, &peek, WEXITED | WNOHANG | WNOWAIT) < 0)
+                        return; /* ECHILD */
+                (void)poll(NULL, 0, 1);
+        }
+}
+
+static int wait_for_end(Launch *l) {
         while (!l->run) {
                 struct pollfd waiting[2] = { { .fd = l->signal_fd, .events = POLLIN },
                         { .fd = l->connection.fd, .events = POLLIN } };
@@ -247,4 +261,11 @@ int launch_wait(Launch *l) {
                         read_connection(l);
         }
         return 0;
+}
+
+int launch_wait(Launch *l) {
+        int r = wait_for_end(l);
+
+        reap_rest(l);
+        return r;
 }

@@ -186,6 +186,32 @@ static void a_server_of_our_own_is_trusted(void **state) {
         clear_place(directory, path);
 }
 
+static void a_full_queue_is_waited_for_a_moment_only_by_who_has_other_things_to_do(void **state) {
+        const char *directory = place();
+        _cleanup_(freep) char *path = text_printf("%s/control", directory);
+        int fds[3] = { -EBADF, -EBADF, -EBADF }, listening = -EBADF, accepted;
+        struct timeval wait;
+        socklen_t size = sizeof(wait);
+        uint64_t begin;
+
+        assert_int_equal(server_listen(path, 0600, PEER_GID_NONE, &listening), 0);
+        assert_int_equal(listen(listening, 0), 0); /* one more than that may wait */
+        assert_int_equal(client_connect_now(path, &fds[0]), 0);
+        begin = clock_boottime_usec();
+        assert_int_equal(client_connect_now(path, &fds[1]), -EAGAIN);
+        assert_true(clock_boottime_usec() - begin < 5 * USEC_PER_SEC);
+        accepted = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(accepted >= 0);
+        assert_int_equal(client_connect(path, &fds[2]), 0);
+        assert_int_equal(getsockopt(fds[2], SOL_SOCKET, SO_SNDTIMEO, &wait, &size), 0);
+        assert_true(wait.tv_sec == 0 && wait.tv_usec == 0); /* to send is waited for as before */
+        close_fd(accepted);
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                close_fd(fds[i]);
+        close_fd(listening);
+        clear_place(directory, path);
+}
+
 static int become(uid_t uid) {
         return setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0 ? 0 : -errno;
 }
@@ -317,6 +343,7 @@ int main(void) {
                 IN_ENVIRONMENT(the_record_named_by_path_lies_in_its_directory),
                 cmocka_unit_test(each_way_of_not_connecting_has_its_result),
                 cmocka_unit_test(a_server_of_our_own_is_trusted),
+                cmocka_unit_test(a_full_queue_is_waited_for_a_moment_only_by_who_has_other_things_to_do),
                 cmocka_unit_test(a_server_of_another_user_is_foreign),
                 cmocka_unit_test(roots_server_is_trusted_by_all_and_may_be_closed_to_some),
                 WITH_PAIR(a_question_has_its_answer),

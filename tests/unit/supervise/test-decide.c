@@ -409,6 +409,26 @@ static void only_the_own_oom_counter_proves_the_own_limit(void **state) {
         check_endings(cases, ELEMENTSOF(cases));
 }
 
+static void what_the_kernel_killed_among_the_leftovers_is_not_the_runs_verdict(void **state) {
+        static const EndCase cases[] = {
+                { "own limit, after it had completed",
+                        { .reason = VERDICT_ORPHAN, .status_known = true, .own_oom = 1, .local_oom_kill = 1 },
+                        VERDICT_COMPLETED, NULL },
+                { "another's, after it had failed",
+                        { .reason = VERDICT_ORPHAN,
+                                .status_known = true,
+                                .wait_status = WAIT_EXIT(3),
+                                .local_oom_kill = 1 },
+                        VERDICT_FAILED, NULL },
+                { "it died of SIGKILL, and the counter came a moment later",
+                        { .reason = VERDICT_ORPHAN, .status_known = true, .wait_status = SIGKILL, .own_oom = 1 },
+                        VERDICT_MEMORY, NULL },
+                { "nobody knows how it ended", { .reason = VERDICT_ORPHAN, .own_oom = 1 }, VERDICT_MEMORY, NULL },
+        };
+
+        check_endings(cases, ELEMENTSOF(cases));
+}
+
 static void a_command_that_can_not_be_started_failed_unless_memory_was_short(void **state) {
         static const EndCase cases[] = {
                 { "not found", { .status_known = true, .wait_status = WAIT_EXIT(127), .exec_errno = ENOENT },
@@ -447,6 +467,7 @@ int main(void) {
                 cmocka_unit_test(the_reason_of_a_kill_is_the_verdict),
                 cmocka_unit_test(a_signal_through_the_launcher_cancels_only_who_died_of_it),
                 cmocka_unit_test(only_the_own_oom_counter_proves_the_own_limit),
+                cmocka_unit_test(what_the_kernel_killed_among_the_leftovers_is_not_the_runs_verdict),
                 cmocka_unit_test(a_command_that_can_not_be_started_failed_unless_memory_was_short),
         };
 
