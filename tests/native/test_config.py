@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import ProtocolError, ScidexTest, eventually, pidfd, read_text, wait_readable  # noqa: E402
+from scidextest import SLOW, ProtocolError, ScidexTest, eventually, pidfd, read_text, wait_readable  # noqa: E402
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -57,18 +57,19 @@ class Defaults(ConfigTest):
         self.assertEqual(run["timeout_sec"], 1800)
 
     def test_the_run_and_its_launcher_go_by_the_effective_limits(self):
-        self.configure("[limits]\nmemory = 300M\ntimeout = 1s\ngrace = 1s\n")
+        self.configure("[limits]\nmemory = 300M\ntimeout = 3s\ngrace = 1s\n")
         world = self.here()
         result = world.run("--", "sh", "-c", "echo $SCIDEX_MEMORY_MAX; exec sleep 60")
         self.assert_status(result, 124)
-        self.assertIn("wall-clock limit 1s reached", result.stderr)
+        self.assertIn("wall-clock limit 3s reached", result.stderr)
         self.assertEqual(result.stdout, b"%d\n" % (300 * MIB))
         result = world.run("--timeout", "1min", "--verbose", "--", "true")
         self.assertIn("of 300 MiB", result.stderr)
 
     def test_the_backstop_is_that_of_the_effective_limits(self):
         # The built-in ones are 30 min and 10 s: only a launcher that goes by its supervisor's word ends this in time.
-        self.configure("[limits]\ntimeout = 2s\ngrace = 0\n")
+        limit = max(3, SLOW // 2)
+        self.configure(f"[limits]\ntimeout = {limit}s\ngrace = 0\n")
         world = self.here()
         launch = world.start("--", "sh", "-c", "echo up; exec sleep 300")
         launch.read_line()
@@ -77,8 +78,8 @@ class Defaults(ConfigTest):
             signal.pidfd_send_signal(stopped, signal.SIGSTOP)
             try:
                 self.assertTrue(wait_readable(ended, 30), "the backstop did not end the run")
-                # 2 s and 5 s; with the built-in grace 10 s later.
-                self.assertLess(time.monotonic() - launch.started, 16)
+                # The limit and 5 s; with the built-in grace 10 s later.
+                self.assertLess(time.monotonic() - launch.started, limit + 15)
             finally:
                 signal.pidfd_send_signal(stopped, signal.SIGCONT)
         result = launch.wait()

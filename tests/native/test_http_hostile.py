@@ -130,14 +130,14 @@ class Requests(FaceTest):
 class Clients(FaceTest):
     """Whatever they do, a kill is stored at once and others are answered."""
 
-    def assert_works(self):
+    def assert_works(self, seconds=20):
         face = self.face
         begun = time.monotonic()
         event = face.event(reason="memory")
         face.settle()
         self.assertEqual(face.get_local("/api/events?limit=1").json()["events"][0]["event_id"], event["event_id"])
         self.assertEqual(face.get("/healthz").status, 200)
-        self.assertLess(time.monotonic() - begun, deadline(20))
+        self.assertLess(time.monotonic() - begun, deadline(seconds))
 
     def connections(self, number, receive_bytes=None):
         stack = contextlib.ExitStack()
@@ -227,8 +227,9 @@ class Clients(FaceTest):
         for n, connection in enumerate(self.connections(120)):
             select.select([], [connection], [], deadline(5))
             connection.send(b"GET /api/runs?limit=%d HTTP/1.1\r\n" % (1000 - n) + HOST + b"\r\n")
-        for _ in range(40):
-            self.assert_works()
+        for n in range(40):
+            # The first has its turn after all of them: their documents are made with a quarter of a processor.
+            self.assert_works(100 if n == 0 else 20)
             self.assert_grown(before, 80 * MIB)
         answer = face.get("/api/runs?limit=999")
         self.assertIn(answer.status, (200, 503))
@@ -382,7 +383,7 @@ class Clients(FaceTest):
             connection.send(b"GET /api/runs?limit=%d HTTP/1.0\r\n\r\n" % (1000 - n % 20))
         for connection in left:
             connection.setblocking(True)
-            connection.settimeout(deadline(30))
+            connection.settimeout(deadline(100))
             self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200"))
         self.assert_works()
 

@@ -19,8 +19,11 @@ from scidextest import (  # noqa: E402
     seconds_between,
 )
 
-# Emulated, what is measured from outside includes the start and end of programs.
-SLACK = 0.1
+# How late a signal, or the look that finds the group empty, may be; emulated, either takes longer.
+SLACK = 0.1 if SLOW == 1 else 0.3
+
+# A limit that leaves a run the time to set its trap.
+SOON = f"{max(1, SLOW // 2)}s"
 
 
 class Timeout(ScidexTest):
@@ -44,9 +47,9 @@ class Timeout(ScidexTest):
         return run, event
 
     def test_a_run_that_ignores_term_is_dead_at_limit_plus_grace(self):
-        """To a tenth of a second, once in three: how late a busy host lets anybody be is not ours; never early."""
+        """To SLACK, once in six: how late a busy host lets anybody be is not ours; never early."""
         late = []
-        for _ in range(3):
+        for _ in range(6):
             run, event = self.run_that_ignores_term()
             times = [seconds_between(run["launched_at"], event[key]) for key in ("term_at", "kill_at", "empty_at")]
             for seconds, promised in zip(times, (2, 3, 3)):
@@ -59,7 +62,7 @@ class Timeout(ScidexTest):
 
     def test_a_run_that_obeys_term_does_not_wait_for_the_grace(self):
         begin = time.monotonic()
-        result = self.run_scidex("--timeout", "500ms", "--grace", "100s", "--", "sleep", "1000")
+        result = self.run_scidex("--timeout", SOON, "--grace", "100s", "--", "sleep", "1000")
         self.assertLess(time.monotonic() - begin, 5 * SLOW)
         self.assert_status(result, 124)
         _, (event,) = self.assert_recorded(result.run["run_id"], "timeout")
@@ -76,7 +79,7 @@ class Timeout(ScidexTest):
 
     def test_a_run_that_cleans_up_and_exits_0_after_term_is_still_a_timeout(self):
         result = self.run_scidex(
-            "--timeout", "500ms", "--", "sh", "-c", 'trap "echo saved; exit 0" TERM; sleep 1000 & wait')  # fmt: skip
+            "--timeout", SOON, "--", "sh", "-c", 'trap "echo saved; exit 0" TERM; sleep 1000 & wait')  # fmt: skip
         self.assert_status(result, 124)
         self.assert_verdict(result, "timeout")
         self.assertEqual(result.stdout, b"saved\n")
@@ -90,7 +93,7 @@ class Timeout(ScidexTest):
 
     def test_the_term_signal_can_be_chosen(self):
         result = self.run_scidex(
-            "--timeout", "500ms", "--grace", "100s", "--term-signal", "INT", "--",
+            "--timeout", SOON, "--grace", "100s", "--term-signal", "INT", "--",
             "sh", "-c", 'trap "echo int; exit" INT; trap "" TERM; sleep 1000',
         )  # fmt: skip
         self.assert_status(result, 124)
@@ -99,20 +102,21 @@ class Timeout(ScidexTest):
         self.assertEqual(event["signals"][0]["signal"], "INT")
 
     def test_a_warning_comes_before_the_deadline_and_kills_nothing(self):
+        s = max(1, SLOW // 3)
         result = self.run_scidex(
-            "--timeout", "2s", "--warn-before", "1500ms", "--warn-signal", "USR1", "--",
+            "--timeout", f"{4 * s}s", "--warn-before", f"{3 * s}s", "--warn-signal", "USR1", "--",
             helper("sigcount"), signal.SIGUSR1, "100", "0",
         )  # fmt: skip
         self.assert_status(result, 0)
         self.assert_verdict(result, "completed")
         self.assertEqual(result.stdout, b"ready\n1 times\n")
-        self.assertLess(result.run["duration_sec"], 1.9)
+        self.assertLess(result.run["duration_sec"], 4 * s - 0.1)
         run, _ = self.assert_recorded(result.run["run_id"], "completed", events=[])
-        self.assertGreater(seconds_between(run["launched_at"], run["warned_at"]), 0.4)
+        self.assertGreater(seconds_between(run["launched_at"], run["warned_at"]), s - 0.1)
 
     def test_a_stopped_run_is_woken_to_hear_the_term(self):
         begin = time.monotonic()
-        result = self.run_scidex("--timeout", "500ms", "--grace", "100s", "--", helper("stopper"), "stop")
+        result = self.run_scidex("--timeout", SOON, "--grace", "100s", "--", helper("stopper"), "stop")
         self.assertLess(time.monotonic() - begin, 5 * SLOW)
         self.assert_status(result, 124)
         self.assertEqual(result.stdout, b"stopping\nterm\n")
@@ -120,7 +124,7 @@ class Timeout(ScidexTest):
     @needs("groups")
     def test_a_run_that_froze_its_own_group_is_thawed_to_hear_the_term(self):
         begin = time.monotonic()
-        result = self.run_scidex("--timeout", "500ms", "--grace", "100s", "--", helper("stopper"), "freeze")
+        result = self.run_scidex("--timeout", SOON, "--grace", "100s", "--", helper("stopper"), "freeze")
         self.assertLess(time.monotonic() - begin, 5 * SLOW)
         self.assert_status(result, 124)
         self.assertEqual(result.stdout, b"stopping\nterm\n")
@@ -128,16 +132,17 @@ class Timeout(ScidexTest):
     def test_cpu_time_counts_all_processes_of_the_run(self):
         begin = time.monotonic()
         result = self.run_scidex("--cpu-time", "1s", "--timeout", "100s", "--", helper("busy"), "2")
-        self.assertLess(time.monotonic() - begin, 20)
+        self.assertLess(time.monotonic() - begin, 20 * SLOW)
         self.assert_status(result, 124)
         self.assert_verdict(result, "cpu-time")
         _, (event,) = self.assert_recorded(result.run["run_id"], "cpu-time")
         self.assertGreaterEqual(event["cpu_sec"], 1)
-        self.assertLess(event["cpu_sec"], 2)
+        self.assertLess(event["cpu_sec"], 1 + SLOW)
         self.assertEqual(event["cpu_limit_sec"], 1)
 
     def test_a_run_that_sleeps_uses_no_cpu_time(self):
-        result = self.run_scidex("--cpu-time", "500ms", "--", "sleep", "1")
+        # Of half the time that it takes: emulated, the start of a program alone uses much.
+        result = self.run_scidex("--cpu-time", f"{500 * SLOW}ms", "--", "sleep", SLOW)
         self.assert_status(result, 0)
 
     def test_kill_on_request_is_143_and_cancelled(self):
@@ -195,10 +200,11 @@ class Runaways(ScidexTest):
         self.world.kill(run["run_id"])
         result = launch.wait(60)
         self.assert_status(result, 143)
-        self.assert_gone(pids)
+        # First what needs the supervisor: a private one leaves after 10 s.
         _, (event,) = self.assert_recorded(run["run_id"], "cancelled")
         self.assertEqual(event["processes_killed"], 2001)
         self.assertEqual(len(event["processes"]), 64)
+        self.assert_gone(pids)
 
     def test_two_thousand_processes_that_ignore_term_are_killed_after_the_grace(self):
         launch = self.start_scidex("--grace", "1s", "--", helper("crowd"), "2000", "ignore")
@@ -255,5 +261,5 @@ class Cpus(ScidexTest):
     def test_cpus_throttles(self):
         result = self.run_scidex("--cpus", "0.5", "--timeout", "2s", "--", helper("busy"))
         self.assert_status(result, 124)
-        self.assertLess(result.run["cpu_sec"], 1.4)
+        self.assertLess(result.run["cpu_sec"], 0.7 * result.run["duration_sec"])
         self.assertGreater(result.run["cpu_throttled_sec"], 0)

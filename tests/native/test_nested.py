@@ -5,7 +5,10 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import ScidexTest, eventually, helper, host_controllers, is_alive, needs  # noqa: E402
+from scidextest import SLOW, ScidexTest, eventually, helper, host_controllers, is_alive, needs  # noqa: E402
+
+# A limit that leaves both the time to start.
+SOON = f"{max(2, SLOW // 2)}s"
 
 
 class Nested(ScidexTest):
@@ -60,12 +63,12 @@ class Nested(ScidexTest):
     def test_the_inner_run_has_the_grace_of_the_outer_one(self):
         path = os.path.join(self.new_world().directory, "tidied")
         command = f"sh -c \"trap 'sleep 1; echo tidy > {path}; exit 0' TERM; echo ready; while :; do sleep 0.1; done\""
-        launch = self.start_two("--timeout", "1s", "--grace", "5s", command=command)
+        launch = self.start_two("--timeout", SOON, "--grace", f"{5 * max(1, SLOW // 2)}s", command=command)
         self.assert_status(launch.wait(), 124)
         self.assertTrue(os.path.exists(path), "it was killed before it had tidied up")
 
     def test_the_end_of_the_outer_run_ends_the_inner_one(self):
-        launch = self.start_two("--timeout", "3s", "--grace", "2s")
+        launch = self.start_two("--timeout", f"{max(3, SLOW)}s", "--grace", "2s")
         outer, inner = self.both()
         result = launch.wait()
         self.assert_status(result, 124)
@@ -78,7 +81,7 @@ class Nested(ScidexTest):
         self.assertEqual(self.world.groups(), [])
 
     def test_the_inner_end_does_not_touch_the_outer_one(self):
-        launch = self.start_two("--timeout", "100s", inner_options=["--timeout", "1s", "--grace", "1s"])
+        launch = self.start_two("--timeout", "100s", inner_options=["--timeout", SOON, "--grace", "1s"])
         result = launch.wait()
         self.assert_status(result, 0)
         self.assertEqual(result.stdout, b"inner 124\n")

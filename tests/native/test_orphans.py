@@ -6,7 +6,17 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import SLOW, ScidexTest, children_of, eventually, helper, is_alive, process_state  # noqa: E402
+from scidextest import (  # noqa: E402
+    SLOW,
+    ScidexTest,
+    children_of,
+    eventually,
+    helper,
+    is_alive,
+    pidfd,
+    process_state,
+    wait_readable,
+)
 
 
 class Leftovers(ScidexTest):
@@ -60,17 +70,19 @@ class Orphaned(ScidexTest):
         launch = world.start("--grace", grace, "--", *arguments)
         pids = [int(word) for word in launch.read_line().split()]
         run_id = launch.run_id()
-        begin = time.monotonic()
-        launch.signal(signal.SIGKILL)
         with world.client() as client:
-            run = client.call("wait", run=run_id)["run"]
+            client.send({"v": 1, "op": "wait", "run": run_id})
+            self.assertEqual(client.call("status")["re"], "status")  # so we wait by now: later the run might be gone
+            begin = time.monotonic()
+            launch.signal(signal.SIGKILL)
+            run = client.receive()["run"]
         seconds = time.monotonic() - begin
         self.assertFalse([pid for pid in pids if is_alive(pid)])
         return run, seconds
 
     def test_kill_9_of_the_launcher_ends_the_run(self):
         run, seconds = self.kill_launcher("sh", "-c", "setsid sleep 1000 & echo $! $$; exec sleep 1000", grace="100s")
-        self.assertLess(seconds, 2 * SLOW)
+        self.assertLess(seconds, 5 * SLOW)
         self.assertEqual(run["verdict"], "orphaned")
         self.assert_recorded(run["run_id"], "orphaned")
 
@@ -78,22 +90,26 @@ class Orphaned(ScidexTest):
         run, seconds = self.kill_launcher(
             "sh", "-c", 'trap "" TERM; setsid sleep 1000 & echo $! $$; sleep 1000', grace="1s")  # fmt: skip
         self.assertGreaterEqual(seconds, 0.9)
-        self.assertLess(seconds, 1.2 + 0.1 * SLOW)
+        self.assertLess(seconds, 1 + 2 * SLOW)  # it includes the way to the disk
         self.assertEqual(run["verdict"], "orphaned")
         _, (event,) = self.assert_recorded(run["run_id"], "orphaned")
         self.assertEqual([entry["signal"] for entry in event["signals"]], ["TERM", "KILL"])
 
     def test_a_stopped_launcher_is_alive(self):
-        launch = self.start_scidex("--timeout", "1s", "--grace", "1s", "--", "sh", "-c", "echo ready; exec sleep 1000")
+        launch = self.start_scidex(
+            "--timeout", f"{max(2, SLOW // 2)}s", "--grace", "1s", "--", "sh", "-c", "echo ready; exec sleep 1000"
+        )  # fmt: skip
         launch.read_line()
-        run_id = launch.run_id()
+        run = launch.run()
         launch.signal(signal.SIGSTOP)
-        # The supervisor does not need the launcher to enforce.
-        eventually(lambda: self.world.show(run_id)["state"] in ("ending", "ended"), 10, "the limit holds")
+        # The supervisor does not need the launcher to enforce. Nobody collects the main process meanwhile.
+        with pidfd(run["pid"]) as main:
+            self.assertTrue(wait_readable(main, 10), "the limit holds")
+        self.assertEqual(process_state(run["pid"]), "Z")
         launch.signal(signal.SIGCONT)
         result = launch.wait()
         self.assert_status(result, 124)
-        self.assert_recorded(run_id, "timeout")
+        self.assert_recorded(run["run_id"], "timeout")
 
 
 class Crashed(ScidexTest):

@@ -281,6 +281,8 @@ class Service(ScidexTest):
             eventually(lambda: "populated 0" in read_text(events, "populated 0"), 20, every=0)
             second.call("launch", request=request, again=True)
             eventually(lambda: world.history(analysis_id="inner"), 10, "the nested run is recorded")
+            # Its row is written before its group is removed.
+            eventually(lambda: "inner" not in [row["analysis_id"] for row in world.list()], 10, "the nested run is gone")
             with world.client() as third:  # now nothing refers to it
                 third.call("launch", request=request, again=True)
                 self.assertNotIn(outer, [row["run_id"] for row in world.list()])

@@ -289,7 +289,7 @@ class Disk(ScidexTest):
         self.assertLess(seconds, 15 + 2 * SLOW)
         for result in results:
             self.assert_unrecorded_but_enforced(result)
-            self.assertLess(result.run["duration_sec"], 0.6 + 0.1 * SLOW)
+            self.assertLess(result.run["duration_sec"], 4)  # the end, not the run, waits 5 s for its record
         self.assert_status(done, 0)
         eventually(lambda: world.status()["unrecorded"] == 0, 30, "the record is written when the disk is back")
         for result in results:
@@ -304,7 +304,7 @@ class Disk(ScidexTest):
         try:
             with world.client() as client:
                 client.send({"v": 1, "op": "status"})
-                self.assertTrue(wait_readable(client.socket.fileno(), 1), "the supervisor waits for its recorder")
+                self.assertTrue(wait_readable(client.socket.fileno(), 4), "the supervisor waits for its recorder")
                 self.assertTrue(client.receive()["ok"])
         finally:
             os.kill(recorder, signal.SIGCONT)

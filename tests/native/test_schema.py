@@ -116,7 +116,7 @@ class Documents(StatusTest):
             self.assert_schema("common.json", public[run_id]["run"], "run")
             for event in public[run_id]["events"]:
                 self.assert_schema("common.json", event, "event")
-        for word in ("1000.0625", "secret", "sleep", "/tmp", str(living.pid)):
+        for word in ("1000.0625", "secret", "sleep", "/tmp", "launcher_pid"):
             self.assertNotIn(word, json.dumps(public).replace(ids[0], "").replace(ids[1], ""), word)
 
         own = self.assert_documents(world.socket_web, ids)
@@ -124,6 +124,7 @@ class Documents(StatusTest):
             self.assert_schema("common.json", own[run_id]["run"], "own_run")
             self.assertEqual(own[run_id]["run"]["cmdline"], "sleep 1000.0625")
             self.assertEqual(own[run_id]["run"]["labels"], {"secret": "label"})
+        self.assertEqual(own[ids[1]]["run"]["launcher_pid"], living.pid)
         self.assertEqual(own[ids[0]]["events"][0]["uid"], os.getuid())
         world.kill(ids[1])
         living.wait()

@@ -263,7 +263,7 @@ class OnATerminal(ScidexTest):
 
     def test_a_run_stopped_with_ctrl_z_is_still_ended_at_its_limit(self):
         terminal = self.open("bash", "--norc", "--noprofile", "-i")
-        terminal.type(f"{self.scidex_run()} --timeout {1 * SLOW}s --grace 1s -- sh -c 'echo star''ted; exec sleep 1000'\n")
+        terminal.type(f"{self.scidex_run()} --timeout {max(3, SLOW)}s --grace 1s -- sh -c 'echo star''ted; exec sleep 1000'\n")
         terminal.read_until("started")
         run = self.only_run()
         terminal.type("\x1a")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from scidextest import ScidexTest, group_processes, needs, read_text  # noqa: E402
+from scidextest import ScidexTest, eventually, group_processes, needs, process_comm, read_text  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
 
@@ -84,6 +84,8 @@ class Verbs(ScidexTest):
         inner = f"{self.here().program('scidex-run')} --quiet --analysis-id inner -- sh -c 'echo ready; exec sleep 1000'"
         outer = self.start_scidex("--analysis-id", "outer", "--", "sh", "-c", inner)
         outer.read_line()
+        # It was still the shell that has spoken.
+        eventually(lambda: "sleep" in [process_comm(row["pid"]) for row in self.world.list()], 10, "the inner run sleeps")
         stray = os.path.join(self.world.tree, "stray")
         os.mkdir(stray)
         try:

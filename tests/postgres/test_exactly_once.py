@@ -124,7 +124,8 @@ class ExactlyOnce(PostgresTest):
             return False
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: self.world.recorder_pid() not in (None, pid), WAIT, "the next recorder is there")
+        # Its supervisor may have been killed too: then there is none until the next launch starts both.
+        eventually(lambda: self.world.supervisor_pid() is None or self.world.recorder_pid() not in (None, pid), WAIT, "the next recorder is there")
         return True
 
     def healthy(self, number):
@@ -170,6 +171,7 @@ class ExactlyOnce(PostgresTest):
         self.through.set("pass")
 
     def sessions_ended(self, number):
+        self.reach_ok()
         with Often(self.server.end_sessions, 0.5) as often:
             self.produce(number)
             eventually(lambda: often.times >= 2, WAIT, "sessions are ended")

@@ -60,8 +60,10 @@ class States(PostgresTest):
                 self.assert_status(result, 124)
                 latency[one].append(result.run["duration_sec"] - LIMIT)
                 results += [result.run["run_id"]] if one is world else []
-        broken, plain = (statistics.median(latency[one]) * 1000 for one in (world, control))
-        print(f"     kill latency, medians of {rounds}: {broken:.2f} ms here, {plain:.2f} ms without a database")
+        # A median of two would be their mean: one slow round would decide.
+        typical = statistics.median if rounds >= 5 else min
+        broken, plain = (typical(latency[one]) * 1000 for one in (world, control))
+        print(f"     kill latency, {typical.__name__} of {rounds}: {broken:.2f} ms here, {plain:.2f} ms without a database")
         self.assertLess(broken, 3 * plain + 50)
         return results
 

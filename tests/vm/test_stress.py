@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -144,6 +145,7 @@ class Storm(ScidexTest):
 
     def setUp(self):
         super().setUp()
+        signal.alarm(900)  # a table takes minutes, emulated
         require("memory-controller", "pids-controller", "root")
         self.addCleanup(forget_shared_memory, set(os.listdir("/dev/shm")))
         self.new_world().start_daemon()

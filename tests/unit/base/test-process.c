@@ -1,8 +1,8 @@
 /*
  * base/process.h on text and on real children.
  *
- * A child is cat(1) with stdin on a pipe, known to have been executed when its close-on-exec end of another pipe
- * closes; nothing sleeps.
+ * A child is cat(1) with stdin on a pipe, known to have been executed when it gives a byte back: a close-on-exec pipe
+ * would end in the midst of exec, before there is a name, a command line or an environment. Nothing sleeps.
  */
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -37,32 +37,31 @@ static void wait_readable(int fd) {
         assert_int_equal(poll(&p, 1, DEADLINE_MSEC), 1);
 }
 
-_Noreturn static void run_cat(int in, int ready, char *const environment[]) {
+_Noreturn static void run_cat(int in, int out, char *const environment[]) {
         char *const argv[] = { (char *)"cat", (char *)"-u", (char *)"-", NULL };
 
-        if (dup2(in, STDIN_FILENO) >= 0)
+        if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
                 (void)execve("/bin/cat", argv, environment);
-        /* The parent waits for the end of this pipe: a byte says that exec failed. */
-        (void)!write(ready, "x", 1);
         _exit(127);
 }
 
 static Child start_child(char *const environment[]) {
-        int in[2], ready[2];
+        int in[2], out[2];
         char byte;
         Child child;
 
         assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-        assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(out, O_CLOEXEC), 0);
         child.pid = fork();
         assert_true(child.pid >= 0);
         if (child.pid == 0)
-                run_cat(in[0], ready[1], environment);
+                run_cat(in[0], out[1], environment);
+        assert_int_equal(write(in[1], "x", 1), 1);
         close_fd(in[0]);
-        close_fd(ready[1]);
-        wait_readable(ready[0]);
-        assert_int_equal(read(ready[0], &byte, 1), 0);
-        close_fd(ready[0]);
+        close_fd(out[1]);
+        wait_readable(out[0]);
+        assert_int_equal(read(out[0], &byte, 1), 1); /* 0: exec failed */
+        close_fd(out[0]);
         child.stdin = in[1];
         child.pidfd = pidfd_open_pid(child.pid);
         assert_true(child.pidfd >= 0);

@@ -224,15 +224,18 @@ static void connections_cost_tokens_too(void **state) {
 }
 
 static void the_hang_up_of_who_waits_wakes_nobody_and_is_told_later(void **state) {
+        const uint64_t token_usec = 20 * USEC_PER_MSEC;
+        uint64_t begin_usec = clock_boottime_usec();
         Bench *b = *state;
         int fd;
 
         need_root();
-        bound(b, 10, 1 << 20, 20 * USEC_PER_MSEC, 5);
+        bound(b, 10, 1 << 20, token_usec, 5);
         fd = alice(b);
         assert_int_equal(ask(fd, 9), 9);
         turn(b);
-        assert_in_range(b->of[0], 4, 6);
+        /* One went for the connection; some may have come back meanwhile. */
+        assert_in_range(b->of[0], 4, 4 + (clock_boottime_usec() - begin_usec) / token_usec);
         close_fd(fd);
         turn(b); /* comes to rest */
         turn_until(b, &b->n_closed, 1);
