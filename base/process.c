@@ -34,7 +34,9 @@
 #define STAT_START_TIME_FIELD 22
 #define STAT_THREADS_FIELD    20
 #define STAT_FLAGS_FIELD      9
+#define STAT_PENDING_FIELD    31
 #define STAT_EXIT_FIELD       52
+#define THREADS_MAX           64  /* of a process whose leader is dead: read to find one that lives */
 #define KERNEL_PF_EXITING     0x4 /* include/linux/sched.h */
 #define KERNEL_PF_KTHREAD     0x00200000
 
@@ -134,7 +136,7 @@ static int next_word(const char **text) {
 
 int process_parse_stat(const char *text, ProcessIdentity *ret) {
         const char *p = text, *name = strchr(text, '('), *end = strrchr(text, ')');
-        uint64_t pid, parent, flags, threads, start;
+        uint64_t pid, parent, flags, threads, start, pending = 0;
 
         if (!name || !end || end < name || next_u64(&p, &pid) < 0 || strncmp(p, " (", 2) != 0 || pid > INT_MAX)
                 return -EINVAL;
@@ -160,10 +162,14 @@ int process_parse_stat(const char *text, ProcessIdentity *ret) {
                         return -EINVAL;
         if (next_u64(&p, &start) < 0)
                 return -EINVAL;
+        for (int field = STAT_START_TIME_FIELD + 1; field < STAT_PENDING_FIELD && next_word(&p) == 0; field++)
+                continue;
+        (void)next_u64(&p, &pending);
         ret->pid = (pid_t)pid;
         ret->parent = (pid_t)parent;
         ret->start_ticks = start;
         ret->threads = threads;
+        ret->killed = pending & (UINT64_C(1) << (SIGKILL - 1));
         ret->exiting = (flags & KERNEL_PF_EXITING) != 0;
         ret->kernel = (flags & KERNEL_PF_KTHREAD) != 0;
         return 0;
@@ -223,21 +229,32 @@ int process_parse_kib(const char *text, const char *key, uint64_t *ret_bytes) {
         return 0;
 }
 
-/* Whether a thread of /proc/PID is not on its way out. */
+static bool thread_lives(int tasks, const char *name) {
+        _cleanup_(freep) char *path = text_printf("%s/stat", name), *text = NULL;
+        int r = path ? file_read_at(tasks, path, PROC_TEXT_MAX_BYTES, &text, NULL) : -ENOMEM;
+        ProcessIdentity thread;
+
+        if (r == -ENOENT || r == -ESRCH)
+                return false;
+        return r < 0 || process_parse_stat(text, &thread) < 0 || !thread.exiting;
+}
+
+/* Whether a thread of /proc/PID is not on its way out; also where that can't be said, or not in THREADS_MAX looks: the
+ * dead can be held there by thousands (ptrace(2)). */
 static bool a_thread_lives(int dir) {
         int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(closedirp) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *entry;
+        unsigned n = 0;
 
-        if (!tasks)
+        if (!tasks) {
+                bool gone = errno == ENOENT || errno == ESRCH;
+
                 (void)close_fd(fd);
-        while (tasks && (entry = readdir(tasks))) {
-                _cleanup_(freep) char *path = text_printf("%s/stat", entry->d_name), *text = NULL;
-                ProcessIdentity thread;
-
-                if (entry->d_name[0] != '.' && path &&
-                        file_read_at(dirfd(tasks), path, PROC_TEXT_MAX_BYTES, &text, NULL) == 0 &&
-                        process_parse_stat(text, &thread) == 0 && !thread.exiting)
+                return !gone;
+        }
+        while ((entry = readdir(tasks))) {
+                if (entry->d_name[0] != '.' && (++n > THREADS_MAX || thread_lives(dirfd(tasks), entry->d_name)))
                         return true;
         }
         return false;
@@ -274,16 +291,34 @@ int process_identity(pid_t pid, ProcessIdentity *ret) {
         return 0;
 }
 
-bool process_is_exiting(pid_t pid) {
+/* What stat says of it. 0 or -ESRCH, -errno. */
+static int process_look(pid_t pid, ProcessIdentity *ret) {
         _cleanup_(freep) char *text = NULL;
         _cleanup_(close_fdp) int dir = process_open(pid);
-        ProcessIdentity process;
+        int r;
 
-        if (dir < 0 || process_read(dir, "stat", PROC_TEXT_MAX_BYTES, &text, NULL) < 0 ||
-                process_parse_stat(text, &process) < 0)
-                return true;
-        look_behind_leader(dir, &process);
-        return process.exiting;
+        if (dir < 0)
+                return dir;
+        r = process_read(dir, "stat", PROC_TEXT_MAX_BYTES, &text, NULL);
+        if (r == 0)
+                r = process_parse_stat(text, ret);
+        if (r == 0)
+                look_behind_leader(dir, ret);
+        return r;
+}
+
+bool process_is_exiting(pid_t pid) {
+        ProcessIdentity process;
+        int r = process_look(pid, &process);
+
+        return r == -ESRCH || (r == 0 && process.exiting);
+}
+
+bool process_is_doomed(pid_t pid) {
+        ProcessIdentity process;
+        int r = process_look(pid, &process);
+
+        return r == -ESRCH || (r == 0 && (process.exiting || process.killed));
 }
 
 static int exit_status_of_pidfd(int pidfd, int *ret_status) {

@@ -23,6 +23,7 @@ typedef struct ProcessIdentity {
         char state;       /* R S D T Z X …: of the leader, whose end need not be the process's */
         bool nested;      /* NSpid: in a pid namespace below ours, where it and its children have other numbers */
         bool exiting; /* PF_EXITING: on its way out, also before it is a zombie; process_identity(): all threads are */
+        bool killed;  /* SIGKILL is pending: it has not run since */
         bool kernel;  /* PF_KTHREAD: a thread of the kernel's own */
 } ProcessIdentity;
 
@@ -31,6 +32,8 @@ int process_identity(pid_t pid, ProcessIdentity *ret);
 
 /* Whether it has ended or is ending: PF_EXITING (zombies have it) in all of its threads, or gone. */
 bool process_is_exiting(pid_t pid);
+/* Or will, as soon as it runs again: SIGKILL is pending. */
+bool process_is_doomed(pid_t pid);
 
 /*
  * The wait status of a process that has ended and is no child of ours: of a zombie /proc/PID/stat has it, of one that

@@ -11,10 +11,11 @@
 #include "supervise/planted.h"
 #include "supervise/watch.h"
 
-#define OUTER_EXTRA_USEC                                                                                       \
-        (500 * USEC_PER_MSEC)            /* after the outer run's kill, which reaches the nested one by itself \
-                                          */
-#define SETTLE_USEC (20 * USEC_PER_MSEC) /* what is on its way out is looked at again then, and ever more seldom */
+#define OUTER_EXTRA_USEC                                                                            \
+        (500 * USEC_PER_MSEC) /* after the outer run's kill, which reaches the nested one by itself \
+                               */
+#define SETTLE_STEP_USEC USEC_PER_SEC
+#define SETTLE_USEC      (20 * USEC_PER_MSEC) /* what is on its way out is looked at again then, and ever more seldom */
 
 /* Tells nested runs that their outer run is being ended. */
 void act_tell_inner(Supervisor *s, Run *outer) {
@@ -91,22 +92,18 @@ static void act_kill(Supervisor *s, Run *run, const Decision *d, bool by_kernel,
         act_tell_inner(s, run);
 }
 
-/* Whether nobody is left but who is on his way out, or in the middle of an exec. To free gigabytes takes its time. */
-static bool only_the_dying(const Run *run) {
-        _cleanup_(process_list_deinit) ProcessList alive = { 0 };
-
-        return enforce_list(run, &alive) == 0 && alive.count == 0;
-}
-
 static void act_leftovers(Supervisor *s, Run *run, const Decision *d, uint64_t now_usec) {
+        uint64_t settled_usec, next;
+
         if (enforce_is_empty(run))
                 return;
         act_wait_for_empty(s, run);
         if (run->settle_since_usec == 0)
                 run->settle_since_usec = now_usec;
-        if (now_usec < usec_add(run->settle_since_usec, MAX_OF(run->request.grace_usec, SETTLE_USEC)) &&
-                only_the_dying(run)) {
-                run->next_retry_usec = now_usec + SETTLE_USEC + (now_usec - run->settle_since_usec) / 2;
+        settled_usec = usec_add(run->settle_since_usec, MAX_OF(run->request.grace_usec, SETTLE_USEC));
+        if (now_usec < settled_usec && enforce_only_dying(run)) {
+                next = MIN_OF((now_usec - run->settle_since_usec) / 2, SETTLE_STEP_USEC);
+                run->next_retry_usec = MIN_OF(now_usec + SETTLE_USEC + next, settled_usec);
                 return;
         }
         act_term(s, run, d, now_usec);

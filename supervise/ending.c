@@ -12,6 +12,7 @@
 #include "supervise/life.h"
 #include "supervise/watch.h"
 #include <assert.h>
+#include <signal.h>
 #include <string.h>
 
 #define REMOVE_TRIES     2 /* then the launcher is told all the same: the group is empty, if not removed */
@@ -108,8 +109,12 @@ static bool settle_row(Supervisor *s, Run *run, uint64_t now_usec) {
 
 /* A process can have come since the group was empty: its launcher stood still between the launch and the start. */
 static void remove_later(Run *run, int r, uint64_t now_usec) {
-        if (r == GROUP_E_BUSY && !enforce_is_empty(run))
+        size_t reached;
+
+        if (r == GROUP_E_BUSY && !enforce_is_empty(run)) {
                 (void)group_kill(&run->group);
+                (void)group_signal(&run->group, SIGKILL, &reached);
+        }
         if (run->n_retries == LIFE_MANY_TRIES)
                 log_run(LOG_LEVEL_ERROR, run->id.text, run->request.analysis_id,
                         "its group can't be removed: %s; still trying", r < 0 ? strerror(-r) : "busy");

@@ -16,6 +16,10 @@
 #include <signal.h>
 #include <string.h>
 
+/* cgroup.kill sends to each thread by itself, and passes by a process whose leader has ended (__cgroup_kill(),
+ * kernel/cgroup/cgroup.c): who is still there after this many tries is killed one by one. */
+#define KILL_EACH_AFTER 3
+
 #define DESCEND_SWEEPS_MAX 8 /* as GROUP_SWEEPS_MAX: a fork bomb outruns it, the grace bounds that */
 
 /* Whose pid it has become must not have its children taken for the run's. */
@@ -76,6 +80,14 @@ int enforce_list(const Run *run, ProcessList *ret) {
 
 static int any_process(pid_t pid, void *userdata) {
         return 1;
+}
+
+static int any_living(pid_t pid, void *userdata) {
+        return !process_is_doomed(pid);
+}
+
+bool enforce_only_dying(const Run *run) {
+        return enforce_each_process(run, any_living, NULL) == 0;
 }
 
 bool enforce_is_empty(const Run *run) {
@@ -184,6 +196,8 @@ int enforce_kill(Run *run, uint64_t now_realtime) {
                 (void)adopt_save_kill(run);
         }
         r = run_is_grouped(run) ? group_kill(&run->group) : descend_signal(run, SIGKILL, &reached);
+        if (run_is_grouped(run) && run->n_retries >= KILL_EACH_AFTER)
+                (void)group_signal(&run->group, SIGKILL, &reached);
         (void)signal_escaped(run, SIGKILL);
         return r == GROUP_E_GONE ? 0 : r;
 }

@@ -16,6 +16,9 @@ int enforce_each_process(const Run *run, GroupProcessFunc func, void *userdata);
  */
 int enforce_list(const Run *run, ProcessList *ret);
 
+/* Whether all that is left of it is on its way out, or in the middle of an exec. False where that can't be read. */
+bool enforce_only_dying(const Run *run);
+
 /* Whether nothing of the run is alive. */
 bool enforce_is_empty(const Run *run);
 

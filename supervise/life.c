@@ -24,7 +24,8 @@
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
 #define RETRY_FIRST_USEC (20 * USEC_PER_MSEC) /* kill and rmdir are repeated, doubling up to … */
 
-#define UNTOLD_USEC (100 * USEC_PER_MSEC) /* from look to look in its grace, where a run has no group to listen to */
+#define UNTOLD_USEC      (100 * USEC_PER_MSEC) /* from look to look in its grace, where a group can't be listened to */
+#define UNTOLD_WALK_USEC USEC_PER_SEC          /* where there is none, and all of /proc is walked over */
 
 #define SPIN_USEC USEC_PER_MSEC /* a timer that was due and is due again lets others have their turn */
 
@@ -47,7 +48,7 @@ static void life_arm(Supervisor *s, Run *run) {
         }
         next = MIN_OF(next, MIN_OF(run->next_retry_usec, run->reply_by_usec));
         if (run->phase == PHASE_GRACE && run->events_populated < 0) /* nobody tells when it is empty */
-                next = MIN_OF(next, situation.now_usec + UNTOLD_USEC);
+                next = MIN_OF(next, situation.now_usec + (run_is_grouped(run) ? UNTOLD_USEC : UNTOLD_WALK_USEC));
         if (next <= run->timer_fired_usec) /* what it waits for may be an event of a lower priority */
                 next = situation.now_usec + SPIN_USEC;
         if (next == USEC_INFINITY) {

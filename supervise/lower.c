@@ -55,12 +55,13 @@ static void read_back(Run *run) {
                 run->kept.memory_bytes = bytes;
 }
 
-static bool another_writes(const Writer *writer) {
+/* Whether it is the last that was begun for its run, and not one that was stopped for it. */
+static bool is_newest(const Writer *writer) {
         const Writer *other;
 
         LIST_FOREACH(other, &writers, link)
-        if (other != writer && strcmp(other->run_id.text, writer->run_id.text) == 0)
-                return true;
+        if (strcmp(other->run_id.text, writer->run_id.text) == 0)
+                return other == writer;
         return false;
 }
 
@@ -75,7 +76,7 @@ static int on_written(sd_event_source *source, int fd, uint32_t revents, void *u
                 if (how.si_code != CLD_EXITED || how.si_status != 0)
                         log_run(LOG_LEVEL_WARNING, run->id.text, run->request.analysis_id,
                                 "its changed limits could not all be written");
-                if (how.si_code == CLD_EXITED && !another_writes(writer))
+                if (how.si_code == CLD_EXITED && is_newest(writer))
                         lower_done(writer->supervisor, run);
         }
         (void)sd_event_source_set_floating(source, false); /* its last reference */

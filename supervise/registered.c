@@ -119,7 +119,8 @@ static bool is_below(const char *cgroup, const char *above) {
 
 /* Whether it is the same user's, or it is for root to say. */
 static bool may_take(const Run *run, const ProcessIdentity *p) {
-        if (p->kernel || p->exiting || p->pid == getpid())
+        /* Nor whose leader has ended: the kernel would move its threads, and list it where it was. */
+        if (p->kernel || p->exiting || p->state == 'Z' || p->pid == getpid())
                 return false;
         return run->registered_by == 0 ||
                 (p->uid_real == run->uid && p->uid_effective == run->uid && p->uid_saved == run->uid);

@@ -74,9 +74,9 @@ static bool find_target(const Request *q, Target *ret) {
                 return refuse(q, "bad-request", "member \"pid\" is no process id", NULL, "Give the id of a process.");
         ret->pidfd = pidfd_open_pid(pid);
         if (ret->pidfd < 0 || process_identity(pid, &ret->process) < 0 || process_cgroup(pid, &ret->cgroup) < 0 ||
-                ret->process.exiting || pidfd_ended(ret->pidfd))
-                return refuse_process(
-                        q, pid, "gone", "there is no such process", NULL, "It has ended, or is a thread of another.");
+                ret->process.exiting || ret->process.state == 'Z' || pidfd_ended(ret->pidfd))
+                return refuse_process(q, pid, "gone", "there is no such process", NULL,
+                        "It has ended, or its main thread has, or it is a thread of another.");
         if (json_get_u64(q->message->body, "start_ticks", &start_ticks) == 0 && start_ticks != ret->process.start_ticks)
                 return refuse_process(q, pid, "gone", "the process has ended, and its id is another's now", NULL,
                         "There is nothing left to supervise.");

@@ -201,9 +201,16 @@ static int start_and_connect(const char *path, Connection *ret) {
         }
         do {
                 lock = lock_take(path);
-                if (client_connect_now(path, &ret->fd) == 0)
+                r = client_connect_now(path, &ret->fd);
+                if (r == -EAGAIN) /* its queue is full: so it is there */
+                        r = client_connect(path, &ret->fd);
+                if (r == 0)
                         return 0; /* somebody else has started it meanwhile */
         } while (lock == -EWOULDBLOCK && clock_boottime_usec() < until_usec && poll(NULL, 0, OTHER_EVERY_MSEC) == 0);
+        if (r == -EAGAIN) {
+                connection_failed(path, r);
+                return r;
+        }
         if (lock == -EWOULDBLOCK)
                 run_say("another scidex-run holds %s.lock and has started no supervisor for %d s; is it stopped? End "
                         "it, "

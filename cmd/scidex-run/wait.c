@@ -193,6 +193,8 @@ static void kill_children(const Launch *l) {
 static void kill_all(Launch *l) {
         if (l->kill_fd < 0 || write(l->kill_fd, "1", 1) < 0)
                 kill_children(l);
+        else
+                pass_on(l, SIGKILL); /* cgroup.kill passes by a process whose leader has ended */
 }
 
 static uint64_t backstop_usec(const Launch *l) {

@@ -274,12 +274,7 @@ class Backstop(WithoutSupervisor):
     def test_a_supervisor_that_stands_still_does_not_keep_a_run_alive(self):
         launch = self.start_waiting("--timeout", f"{max(3, SLOW)}s", "--grace", "500ms")
         run = launch.run()
-        with pidfd(self.world.supervisor_pid()) as supervisor, pidfd(run["pid"]) as main:
-            signal.pidfd_send_signal(supervisor, signal.SIGSTOP)
-            try:
-                self.assertTrue(wait_readable(main, 30), "the backstop did not kill")
-            finally:
-                signal.pidfd_send_signal(supervisor, signal.SIGCONT)
+        self.assert_backstop(run)
         result = launch.wait()
         self.assert_status(result, 124)
         self.assert_verdict(result, "timeout")

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from scidextest import (  # noqa: E402
     MIB,
     SLOW,
+    ProtocolError,
     ScidexTest,
     children_of,
     eventually,
@@ -25,6 +27,11 @@ from scidextest import (  # noqa: E402
     wait_readable,
     write_text,
 )
+
+
+def sleeps(status):
+    """How often a process has gone to sleep, by its /proc/PID/status."""
+    return next(int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt_switches"))
 
 
 class Replacing(ScidexTest):
@@ -76,6 +83,11 @@ class Adopted(Replacing):
         self.assertTrue(is_alive(child))
         self.replace_supervisor()
         self.assertEqual(self.world.list()[0]["state"], "grace")
+        with open(f"/proc/{self.world.supervisor_pid()}/status", encoding="utf-8") as status:
+            before = sleeps(status)
+            time.sleep(2)
+            status.seek(0)
+            self.assertLess(sleeps(status) - before, 8)  # it listens, and does not look every now and then
         begin = time.monotonic()
         launch.process.stdin.close()
         self.assert_status(launch.wait(), 143)
@@ -102,14 +114,14 @@ class Adopted(Replacing):
         launch = self.start_scidex("--memory", "100M", "--", "sh", "-c", "echo ready; read line", stdin=-1)
         launch.read_line()
         run = launch.run()
-        # As it leaves the group between the note and the write.
+        # As one leaves the group that dies between the note and the write.
         attribute = json.loads(os.getxattr(run["group"], "user.scidex.run"))
         attribute["setting"] = True
         attribute["request"]["memory_bytes"] = 80 * MIB
-        self.kill_supervisor()
-        os.setxattr(run["group"], "user.scidex.run", json.dumps(attribute).encode())
         limit = os.path.join(run["group"], "memory.max")
         self.assertEqual(int(read_text(limit)), 100 * MIB)
+        os.setxattr(run["group"], "user.scidex.run", json.dumps(attribute).encode())
+        self.kill_supervisor()
         eventually(lambda: int(read_text(limit)) == 80 * MIB, 20, "the limit is what was asked for")
         eventually(lambda: not json.loads(os.getxattr(run["group"], "user.scidex.run"))["setting"], 20, "that is noted")
         # What is not under way is left as an admin has set it.
@@ -139,6 +151,49 @@ class Leaderless(ScidexTest):
     def test_its_time_is_over_without_a_group(self):
         self.new_world(tree=False)
         self.assert_ended_in_time()
+
+    def test_one_that_ignores_term_is_killed(self):
+        """cgroup.kill passes it by."""
+        launch = self.start_scidex("--timeout", f"{max(1, SLOW // 2)}s", "--grace", "500ms", "--", helper("leaderless"), "7", "ignore", stdin=-1)
+        self.assertEqual(launch.read_line(), "ready")
+        result = launch.wait(20)
+        self.assert_status(result, 124)
+        _, (event,) = self.assert_recorded(result.run["run_id"], "timeout")
+        self.assertEqual([entry["signal"] for entry in event["signals"]], ["TERM", "KILL"])
+        launch.process.stdin.close()
+
+    def test_a_child_that_ignores_term_is_killed(self):
+        launch = self.start_scidex(
+            "--timeout", f"{max(1, SLOW // 2)}s", "--grace", "500ms", "--",
+            "sh", "-c", f"exec 3<&0; {helper('leaderless')} 7 ignore <&3 & echo $!; wait", stdin=-1,
+        )  # fmt: skip
+        child = int(launch.read_line())
+        self.assertEqual(launch.read_line(), "ready")
+        result = launch.wait(20)
+        self.assert_status(result, 124)
+        self.assert_gone([child])
+        _, (event,) = self.assert_recorded(result.run["run_id"], "timeout")
+        self.assertEqual([entry["signal"] for entry in event["signals"]], ["TERM", "KILL"])
+        launch.process.stdin.close()
+
+    def test_the_backstop_kills_it_too(self):
+        launch = self.start_scidex("--timeout", f"{max(1, SLOW // 2)}s", "--grace", "0s", "--", helper("leaderless"), "7", "ignore", stdin=-1)
+        self.assertEqual(launch.read_line(), "ready")
+        run = launch.run()
+        self.assert_backstop(run)
+        self.assert_status(launch.wait(), 124)
+        self.assert_recorded(run["run_id"], "timeout")
+        launch.process.stdin.close()
+
+    @needs("groups")
+    def test_it_is_not_registered(self):
+        """The kernel would move its threads and still list it where it was: it could not be held."""
+        self.new_world().start_daemon()
+        with subprocess.Popen([helper("leaderless"), "7"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            with self.world.client() as client, self.assertRaises(ProtocolError) as refused:
+                client.call("register", pid=process.pid, request={})
+        self.assertEqual(refused.exception.code, "gone")
 
     def test_as_a_leftover_it_is_ended(self):
         script = f"mkfifo held said; {helper('leaderless')} 7 <>held >said & read line <said; exit 5"

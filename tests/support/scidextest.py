@@ -957,6 +957,15 @@ class ScidexTest(unittest.TestCase):
         except AssertionError:
             self.fail("still there: " + "; ".join(describe_process(pid) for pid in pids if process_state(pid)))
 
+    def assert_backstop(self, run):
+        """The supervisor stands still, and the main process is killed all the same."""
+        with pidfd(self.world.supervisor_pid()) as supervisor, pidfd(run["pid"]) as main:
+            signal.pidfd_send_signal(supervisor, signal.SIGSTOP)
+            try:
+                self.assertTrue(wait_readable(main, 30), "the backstop did not kill")
+            finally:
+                signal.pidfd_send_signal(supervisor, signal.SIGCONT)
+
     def assert_recorded(self, run_id, verdict, events=None, world=None):
         """Exactly one row for the run, and, of its events, exactly those reasons; in the file itself too. Returns (run, events)."""
         world = world or self.world

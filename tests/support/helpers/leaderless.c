@@ -1,11 +1,12 @@
 /*
- * leaderless STATUS: its main thread ends at once, the process lives on in another: that one says `ready` when the
- * first is gone, waits for a line or the end of stdin, and exits with STATUS.
+ * leaderless STATUS [ignore]: its main thread ends at once, the process lives on in another: that one says `ready` when
+ * the first is gone, waits for a line or the end of stdin, and exits with STATUS. With `ignore` it does not hear TERM.
  *
  * The leader of such a process is a zombie to proc(5) for as long as it lives.
  */
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,9 @@ static void *live_on(void *status) {
 int main(int argc, char **argv) {
         pthread_t thread;
 
-        if (argc != 2 || pthread_create(&thread, NULL, live_on, argv[1]) != 0)
+        if (argc == 3)
+                signal(SIGTERM, SIG_IGN);
+        if (argc < 2 || argc > 3 || pthread_create(&thread, NULL, live_on, argv[1]) != 0)
                 return 2;
         pthread_exit(NULL);
 }

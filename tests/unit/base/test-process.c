@@ -146,6 +146,31 @@ static void negative_fields_before_the_start_time_do_no_harm(void **state) {
         assert_int_equal(identity.start_ticks, 33);
 }
 
+static void who_is_killed_or_ending_is_told_apart(void **state) {
+        static const struct {
+                const char *flags, *threads, *pending;
+                bool exiting, killed;
+        } cases[] = {
+                { "4194304", "1", "0", false, false },
+                { "4194308", "1", "0", true, false },   /* PF_EXITING */
+                { "4194304", "3", "256", false, true }, /* SIGKILL is number 9 */
+                { "4194304", "1", "255", false, false },
+                { "4194308", "2", "2147483647", true, true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(freep) char *text = text_printf("1 (a) R 0 1 1 0 -1 %s 1 2 3 4 5 6 7 8 20 0 %s 0 33 1 2 "
+                                                          "18446744073709551615 1 1 0 0 0 %s 0 0 0 0 0 0 17 0 0 0\n",
+                        cases[i].flags, cases[i].threads, cases[i].pending);
+                ProcessIdentity identity = { 0 };
+
+                assert_int_equal(process_parse_stat(text, &identity), 0);
+                assert_int_equal(identity.exiting, cases[i].exiting);
+                assert_int_equal(identity.killed, cases[i].killed);
+                assert_int_equal(identity.threads, cases[i].threads[0] - '0');
+        }
+}
+
 static void stat_that_is_cut_or_garbled_is_refused(void **state) {
         static const char *const cases[] = {
                 "",
@@ -510,6 +535,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(stat_is_read_whatever_the_name_holds),
                 cmocka_unit_test(negative_fields_before_the_start_time_do_no_harm),
+                cmocka_unit_test(who_is_killed_or_ending_is_told_apart),
                 cmocka_unit_test(stat_that_is_cut_or_garbled_is_refused),
                 cmocka_unit_test(uids_are_the_first_three_of_their_line),
                 cmocka_unit_test(a_process_in_a_pid_namespace_below_has_a_second_number),
