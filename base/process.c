@@ -229,19 +229,21 @@ int process_parse_kib(const char *text, const char *key, uint64_t *ret_bytes) {
         return 0;
 }
 
-static bool thread_lives(int tasks, const char *name) {
+static bool thread_lives(int tasks, const char *name, bool though_killed) {
         _cleanup_(freep) char *path = text_printf("%s/stat", name), *text = NULL;
         int r = path ? file_read_at(tasks, path, PROC_TEXT_MAX_BYTES, &text, NULL) : -ENOMEM;
         ProcessIdentity thread;
 
         if (r == -ENOENT || r == -ESRCH)
                 return false;
-        return r < 0 || process_parse_stat(text, &thread) < 0 || !thread.exiting;
+        return r < 0 || process_parse_stat(text, &thread) < 0 || !(thread.exiting || (thread.killed && !though_killed));
 }
 
-/* Whether a thread of /proc/PID is not on its way out; also where that can't be said, or not in THREADS_MAX looks: the
- * dead can be held there by thousands (ptrace(2)). */
-static bool a_thread_lives(int dir) {
+/*
+ * Whether a thread of /proc/PID is not on its way out; also where that can't be said. Not all are looked at: the dead
+ * can be held there by thousands (ptrace(2)); then one may live, but nobody who was not killed does.
+ */
+static bool a_thread_lives(int dir, bool though_killed) {
         int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(closedirp) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *entry;
@@ -254,7 +256,11 @@ static bool a_thread_lives(int dir) {
                 return !gone;
         }
         while ((entry = readdir(tasks))) {
-                if (entry->d_name[0] != '.' && (++n > THREADS_MAX || thread_lives(dirfd(tasks), entry->d_name)))
+                if (entry->d_name[0] == '.')
+                        continue;
+                if (++n > THREADS_MAX)
+                        return though_killed;
+                if (thread_lives(dirfd(tasks), entry->d_name, though_killed))
                         return true;
         }
         return false;
@@ -262,8 +268,10 @@ static bool a_thread_lives(int dir) {
 
 /* The leader (pthread_exit(3) in main) may be long over while the process lives: it stays a zombie till the last. */
 static void look_behind_leader(int dir, ProcessIdentity *process) {
-        if (process->exiting && process->threads > 1 && a_thread_lives(dir))
-                process->exiting = false;
+        if (!process->exiting || process->threads <= 1)
+                return;
+        process->killed = !a_thread_lives(dir, false); /* what is pending on a dead leader says nothing */
+        process->exiting = !a_thread_lives(dir, true);
 }
 
 int process_identity(pid_t pid, ProcessIdentity *ret) {

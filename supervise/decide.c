@@ -106,8 +106,8 @@ uint64_t decide_next_usec(const Situation *s, unsigned cpus) {
 
         if (s->phase == PHASE_GRACE)
                 return s->grace_end_usec;
-        if (s->phase != PHASE_STARTING && s->phase != PHASE_RUNNING)
-                return USEC_INFINITY;
+        if ((s->phase != PHASE_STARTING && s->phase != PHASE_RUNNING) || s->main_exited)
+                return USEC_INFINITY; /* leftovers: their turn is not one of its limits */
         next = s->deadline_usec;
         if (s->cpu_limit_usec != USEC_INFINITY) {
                 cpu_left = usec_sub(s->cpu_limit_usec, s->cpu_used_usec) / MAX_OF(cpus, 1U);

@@ -35,7 +35,7 @@ bool supervisor_is_single_pass(const Supervisor *s) {
 
 static bool is_being_ended(const Run *run) {
         return run->phase == PHASE_GRACE || run->phase == PHASE_KILLING || run->phase == PHASE_ENDING ||
-                run->next_retry_usec == 0; /* its first look is still to come */
+                run->settle_since_usec != 0 || run->next_retry_usec == 0; /* its first look is still to come */
 }
 
 static int on_pass(sd_event_source *source, uint64_t usec, void *userdata) {

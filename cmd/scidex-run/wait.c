@@ -175,7 +175,7 @@ static void reconnect(Launch *l) {
                 l->connection.fd = close_fd(l->connection.fd);
 }
 
-/* Without a group there is no cgroup.kill: what was handed to us (subreaper) and the main process. */
+/* What was handed to us (subreaper) and the main process. */
 static void kill_children(const Launch *l) {
         _cleanup_(fclosep) FILE *children = NULL;
         int pid;
@@ -191,10 +191,9 @@ static void kill_children(const Launch *l) {
 }
 
 static void kill_all(Launch *l) {
-        if (l->kill_fd < 0 || write(l->kill_fd, "1", 1) < 0)
-                kill_children(l);
-        else
-                pass_on(l, SIGKILL); /* cgroup.kill passes by a process whose leader has ended */
+        if (l->kill_fd >= 0)
+                (void)!write(l->kill_fd, "1", 1);
+        kill_children(l); /* also then: cgroup.kill passes by a process whose leader has ended */
 }
 
 static uint64_t backstop_usec(const Launch *l) {

@@ -292,6 +292,8 @@ static void the_next_decision_is_at_the_nearest_limit(void **state) {
         assert_int_equal(decide_next_usec(&s, 0), NOW + 40 * USEC_PER_SEC);
         s.deadline_usec = NOW + 1;
         assert_int_equal(decide_next_usec(&s, 2), NOW + 1);
+        s.main_exited = true; /* leftovers have no limits: they are waited for, or ended */
+        assert_int_equal(decide_next_usec(&s, 2), USEC_INFINITY);
 }
 
 static void a_run_near_its_cpu_limit_is_not_looked_at_without_end(void **state) {
