@@ -212,9 +212,8 @@ static int start_and_connect(const char *path, Connection *ret) {
                 return r;
         }
         if (lock == -EWOULDBLOCK)
-                run_say("another scidex-run holds %s.lock and has started no supervisor for %d s; is it stopped? End "
-                        "it, "
-                        "and try again",
+                run_say("another scidex-run holds %s.lock and has started no supervisor for %d s; is it stopped? "
+                        "End it, and try again",
                         path, START_WAIT_MSEC / 1000);
         else if (lock < 0)
                 run_say("can't lock %s.lock: %s; set SCIDEX_SOCKET to a path that you can write to", path,

@@ -23,17 +23,6 @@ from scidextest import (  # noqa: E402
 
 
 class WithoutSupervisor(ScidexTest):
-    def kill_supervisor(self):
-        """kill -9, and its recorder's end."""
-        pid, recorder = self.world.supervisor_pid(), self.world.recorder_pid()
-        with pidfd(pid) as fd:
-            os.kill(pid, signal.SIGKILL)
-            self.assertTrue(wait_readable(fd, 10))
-        reap(pid)
-        if recorder:
-            eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
-        return pid
-
     def next_supervisor(self, old):
         def answers():
             pid = self.world.supervisor_pid()

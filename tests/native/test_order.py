@@ -19,12 +19,9 @@ from scidextest import (  # noqa: E402
     helper,
     is_alive,
     needs,
-    pidfd,
     process_parent,
     process_state,
     read_text,
-    reap,
-    wait_readable,
     write_text,
 )
 
@@ -35,16 +32,6 @@ def sleeps(status):
 
 
 class Replacing(ScidexTest):
-    def kill_supervisor(self):
-        pid, recorder = self.world.supervisor_pid(), self.world.recorder_pid()
-        with pidfd(pid) as fd:
-            os.kill(pid, signal.SIGKILL)
-            self.assertTrue(wait_readable(fd, 10))
-        reap(pid)
-        if recorder:
-            eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
-        return pid
-
     def replace_supervisor(self):
         """The launcher starts the next one, and takes up its run there."""
         old = self.kill_supervisor()

@@ -957,6 +957,17 @@ class ScidexTest(unittest.TestCase):
         except AssertionError:
             self.fail("still there: " + "; ".join(describe_process(pid) for pid in pids if process_state(pid)))
 
+    def kill_supervisor(self):
+        """kill -9, and its recorder's end. Its pid."""
+        pid, recorder = self.world.supervisor_pid(), self.world.recorder_pid()
+        with pidfd(pid) as fd:
+            os.kill(pid, signal.SIGKILL)
+            self.assertTrue(wait_readable(fd, 10))
+        reap(pid)
+        if recorder:
+            eventually(lambda: reap(recorder) or not is_alive(recorder), 15, "the recorder ends with its supervisor")
+        return pid
+
     def assert_backstop(self, run):
         """The supervisor stands still, and the main process is killed all the same."""
         with pidfd(self.world.supervisor_pid()) as supervisor, pidfd(run["pid"]) as main:
